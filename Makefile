@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: `make play` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+SCENE ?= studio
+
+.PHONY: setup play test check bench clean
+
+setup: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+play: setup  ## a window where there is a display, else a scripted walk saved to out/walk
+	$(PY) play.py --scene $(SCENE)
+
+check: setup  ## lint, format, types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pyright
+
+test: check  ## everything CI runs
+	$(PY) -m pytest
+
+bench: setup
+	$(PY) -m bagel bench --config tiny
+
+clean:
+	rm -rf $(VENV) out runs .pytest_cache .ruff_cache

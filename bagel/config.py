@@ -1,0 +1,145 @@
+"""Sizes of every part, read from a checkpoint directory's JSON files; what the release fixes in code is a default here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from world.errors import ModelError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """llm_config.json (Qwen2). The generation experts, query/key norms and untied head are always there."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 1e6
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """vit_config.json (SigLIP). The file counts one layer more than the model has: see `num_layers`."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    patch_size: int
+    num_channels: int = 3
+    layer_norm_eps: float = 1e-6
+
+    @property
+    def num_layers(self) -> int:
+        return self.num_hidden_layers - 1
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """ae_config.json where there is one; the defaults are the released FLUX autoencoder."""
+
+    in_channels: int = 3
+    out_ch: int = 3
+    ch: int = 128
+    ch_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    z_channels: int = 16
+    scale_factor: float = 0.3611
+    shift_factor: float = 0.1159
+    norm_groups: int = 32  # ours: a tiny one needs fewer groups than the released 32
+
+    @property
+    def downsample(self) -> int:
+        return 2 ** (len(self.ch_mult) - 1)
+
+
+@dataclass(frozen=True)
+class TransformConfig:
+    """One resize rule: longest side at most max, shortest at least min, both multiples of the stride (bagel-spec 4.2)."""
+
+    max_image_size: int
+    min_image_size: int
+    image_stride: int
+    max_pixels: int = 14 * 14 * 9 * 1024
+
+
+@dataclass(frozen=True)
+class BagelConfig:
+    """The whole model; the fields from `latent_patch_size` on come from bagel_config.json where there is one."""
+
+    language: LanguageConfig
+    vision: VisionConfig
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    latent_patch_size: int = 2
+    max_latent_size: int = 64
+    vit_max_num_patch_per_side: int = 70
+    timestep_shift: float = 1.0  # of training
+    vae_transform: TransformConfig = TransformConfig(1024, 512, 16)
+    vit_transform: TransformConfig = TransformConfig(980, 224, 14)
+
+    @property
+    def latent_channels(self) -> int:
+        """Numbers in one latent token."""
+        return self.latent_patch_size**2 * self.autoencoder.z_channels
+
+    @property
+    def latent_stride(self) -> int:
+        """Pixels on one side of a latent token."""
+        return self.latent_patch_size * self.autoencoder.downsample
+
+
+def read_config(directory: Path) -> BagelConfig:
+    """The config of a checkpoint directory in the release layout.
+
+    llm_config.json and vit_config.json must be there; ae_config.json and bagel_config.json may be (the release has
+    neither). Raises ModelError that names the file and what is wrong with it.
+    """
+    whole = _read_json(directory / "bagel_config.json") if (directory / "bagel_config.json").exists() else {}
+    ae = _read_json(directory / "ae_config.json") if (directory / "ae_config.json").exists() else {}
+    if "ch_mult" in ae:
+        ae["ch_mult"] = tuple(ae["ch_mult"])
+    for rule in ("vae_transform", "vit_transform"):
+        if rule in whole:
+            whole[rule] = _build(TransformConfig, whole[rule], directory / "bagel_config.json")
+    parts = {
+        "language": _build(LanguageConfig, _read_json(directory / "llm_config.json"), directory / "llm_config.json"),
+        "vision": _build(VisionConfig, _read_json(directory / "vit_config.json"), directory / "vit_config.json"),
+        "autoencoder": _build(AutoencoderConfig, ae, directory / "ae_config.json"),
+    }
+    return _build(BagelConfig, whole | parts, directory / "bagel_config.json")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path} is missing: a checkpoint directory holds llm_config.json, vit_config.json, ema.safetensors, "
+            "ae.safetensors and the tokenizer files (a fine-tune's folder lacks the configs: copy them from the release)"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}): copy it again from the release") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds a {type(content).__name__}, expected an object")
+    return content
+
+
+def _build(kind: type[T], values: dict[str, Any], path: Path) -> T:
+    known = {f.name for f in fields(kind)}  # pyright: ignore[reportArgumentType]
+    try:
+        return kind(**{k: v for k, v in values.items() if k in known})
+    except TypeError as error:
+        raise ModelError(f"{path} lacks a field: {error}") from None

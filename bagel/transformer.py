@@ -1,0 +1,120 @@
+"""The Mixture-of-Transformers: two experts of one shape, one joint attention.
+
+Rows come sorted by expert: `und` rows (words, picture features, the two markers around a latent picture) and `gen`
+rows (latents), so no row is gathered or scattered. Attention sees them concatenated, [und | gen]; what may see what
+is the business of the `attend` function that the caller passes in.
+
+B batch, Tu und rows, Tg gen rows, T = Tu + Tg, D width, H query heads, G key heads, K head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bagel.config import LanguageConfig
+
+# (layer, q [B, H, T, K], k [B, G, T, K], v [B, G, T, K]) -> [B, H, T, K]; rows are [und | gen], q and k are rotated.
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+class Expert(nn.Module):
+    """One layer's weights for one kind of row: norms, fused q/k/v, output, SwiGLU."""
+
+    def __init__(self, c: LanguageConfig) -> None:
+        super().__init__()
+        self.heads, self.key_heads, self.head_dim = c.num_attention_heads, c.num_key_value_heads, c.head_dim
+        self.input_norm = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.qkv = nn.Linear(c.hidden_size, (self.heads + 2 * self.key_heads) * self.head_dim)
+        self.q_norm = RMSNorm(self.head_dim, c.rms_norm_eps)
+        self.k_norm = RMSNorm(self.head_dim, c.rms_norm_eps)
+        self.out = nn.Linear(self.heads * self.head_dim, c.hidden_size, bias=False)
+        self.post_norm = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.gate_up = nn.Linear(c.hidden_size, 2 * c.intermediate_size, bias=False)
+        self.down = nn.Linear(c.intermediate_size, c.hidden_size, bias=False)
+
+    def queries(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normed q, k and plain v, before the rotation: [B, T, heads, K]."""
+        qkv = self.qkv(self.input_norm(x)).unflatten(-1, (-1, self.head_dim))
+        q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], dim=-2)
+        return self.q_norm(q), self.k_norm(k), v
+
+    def finish(self, x: Tensor, attention: Tensor) -> Tensor:
+        """Residuals of attention [B, T, H * K] and SwiGLU."""
+        x = x + self.out(attention)
+        gate, up = self.gate_up(self.post_norm(x)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    def __init__(self, c: LanguageConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.und = Expert(c)
+        self.gen = Expert(c)
+
+    def forward(self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor], attend: Attend) -> tuple[Tensor, Tensor]:
+        split = und.shape[1]
+        if gen.shape[1] == 0:
+            q, k, v = self.und.queries(und)
+        elif split == 0:
+            q, k, v = self.gen.queries(gen)
+        else:
+            pairs = zip(self.und.queries(und), self.gen.queries(gen), strict=True)
+            q, k, v = (torch.cat(pair, dim=1) for pair in pairs)
+        q, k = rotate(q, rope), rotate(k, rope)
+        out = attend(self.index, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        out = out.transpose(1, 2).flatten(2)  # [B, T, H * K]
+        if split:
+            und = self.und.finish(und, out[:, :split])
+        if gen.shape[1]:
+            gen = self.gen.finish(gen, out[:, split:])
+        return und, gen
+
+
+class Transformer(nn.Module):
+    """`language_model` of the release: token embedding, layers, final norms, head (embedding and head untied)."""
+
+    def __init__(self, c: LanguageConfig) -> None:
+        super().__init__()
+        self.config = c
+        self.embed = nn.Embedding(c.vocab_size, c.hidden_size)
+        self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_hidden_layers))
+        self.norm_und = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.norm_gen = RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.head = nn.Linear(c.hidden_size, c.vocab_size, bias=False)
+
+    def forward(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend) -> tuple[Tensor, Tensor]:
+        """und [B, Tu, D], gen [B, Tg, D], positions int [B, Tu + Tg] -> both after the final norms."""
+        rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
+        for layer in self.layers:
+            und, gen = layer(und, gen, rope, attend)
+        return self.norm_und(und), self.norm_gen(gen)
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos and sin [B, T, 1, K] in `dtype`, computed in float32; half-split form (bagel-spec 7.1)."""
+    frequency = theta ** (-torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim)
+    angle = positions[..., None].float() * frequency
+    angle = torch.cat((angle, angle), dim=-1)[:, :, None]
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    """x [B, T, heads, K] turned by its position."""
+    cos, sin = rope
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin

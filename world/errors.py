@@ -1,0 +1,23 @@
+"""The errors that a caller may want to catch; everything else is a plain ValueError.
+
+WorldError
+├── ModelError      a model could not be found, read or run
+├── SceneError      a scene or picture could not be found or read
+└── RenderError     the simulator cannot draw on this machine
+"""
+
+
+class WorldError(Exception):
+    """Anything that this project reports to a person: the message says what to do."""
+
+
+class ModelError(WorldError):
+    """A model address, checkpoint or device that does not work."""
+
+
+class SceneError(WorldError):
+    """A scene or start picture that does not work."""
+
+
+class RenderError(WorldError):
+    """Rendering is not possible here (OpenGL or MuJoCo is missing)."""
