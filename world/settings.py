@@ -26,7 +26,9 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         if self.num_timesteps < 2:
-            raise ValueError(f"num_timesteps counts points, of which N - 1 are evaluated: at least 2, got {self.num_timesteps}")
+            raise ValueError(
+                f"num_timesteps counts points, of which N - 1 are evaluated: at least 2, got {self.num_timesteps}"
+            )
         if self.timestep_shift <= 0:
             raise ValueError(f"timestep_shift must be above 0, got {self.timestep_shift}")
         if self.cfg_renorm_type not in ("global", "channel", "text_channel"):

@@ -34,7 +34,9 @@ class Action:
     object_yaw: float = 0.0  # degrees, + turns the object counter-clockwise seen from above
 
 
-def vocabulary(step: float = 0.3, turn: float = 15.0, look: float = 10.0, object_turn: float = 15.0) -> tuple[Action, ...]:
+def vocabulary(
+    step: float = 0.3, turn: float = 15.0, look: float = 10.0, object_turn: float = 15.0
+) -> tuple[Action, ...]:
     """The standard moves, in their stable order: `step` in m, the others in degrees."""
     return (
         Action("stay", "stay"),

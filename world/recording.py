@@ -1,0 +1,202 @@
+"""What a walk leaves behind: a video, a contact sheet, pictures, and a log that can be walked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from world.files import atomic_path, atomic_write_text
+from world.settings import SamplerConfig
+from world.types import Action, Frame, State, WorldSpec
+
+MIN_VIDEO_SIDE = 512  # players show smaller videos as stamps
+MIN_CELL_WIDTH = 192  # of a contact sheet: room for a readable label
+
+_BACKGROUND = (24, 26, 31)
+_TEXT = (205, 209, 217)
+
+
+class VideoRecorder:
+    """Writes frames into an mp4 as they come; the file appears at `close`, whole.
+
+    The first frame decides the size: small frames are enlarged until the shorter side has `MIN_VIDEO_SIDE` pixels
+    (Lanczos), sides are rounded to even numbers (H.264 wants them), later frames are fitted to the first.
+    """
+
+    def __init__(self, path: str | Path, fps: float) -> None:
+        if Path(path).suffix.lower() != ".mp4":
+            raise ValueError(f"videos are mp4 files, got {str(path)!r}")
+        if not fps > 0:
+            raise ValueError(f"fps must be above 0, got {fps}")
+        self.path = Path(path)
+        self.num_frames = 0
+        self._fps = fps
+        self._size = (0, 0)
+        self._writer: Any = None
+        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
+
+    def add(self, frame: Frame) -> None:
+        """Appends one frame, uint8 [H, W, 3]."""
+        if self._writer is None:
+            self._open(frame)
+        height, width = frame.shape[:2]
+        if (width, height) != self._size:
+            frame = resized(frame, self._size)
+        self._writer.send(np.ascontiguousarray(frame))
+        self.num_frames += 1
+
+    def close(self) -> None:
+        """Finishes the file; without any frame no file appears. May be called twice."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        os.replace(self._partial, self.path)
+
+    def discard(self) -> None:
+        """Gives the recording up: no file appears and an old one at the path stays."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._partial.unlink(missing_ok=True)
+
+    def _open(self, frame: Frame) -> None:
+        import imageio_ffmpeg
+
+        height, width = frame.shape[:2]
+        enlarge = max(1.0, MIN_VIDEO_SIDE / min(height, width))
+        self._size = (_even(width * enlarge), _even(height * enlarge))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_frames: Any = imageio_ffmpeg.write_frames  # its annotations refuse the floats and None that it documents
+        self._writer = write_frames(
+            str(self._partial),
+            self._size,
+            fps=self._fps,
+            codec="libx264",
+            quality=None,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-crf", "18", "-movflags", "+faststart"],
+        )
+        self._writer.send(None)
+
+
+def save_video(path: str | Path, frames: Iterable[Frame], fps: float = 6.0) -> None:
+    """Writes `frames`, each uint8 [H, W, 3], as an H.264 mp4 that every player opens."""
+    recorder = VideoRecorder(path, fps)
+    try:
+        for frame in frames:
+            recorder.add(frame)
+    except BaseException:
+        recorder.discard()
+        raise
+    if recorder.num_frames == 0:
+        raise ValueError("a video needs at least one frame")
+    recorder.close()
+
+
+def contact_sheet(frames: Sequence[Frame], columns: int = 6, labels: Sequence[str] | None = None) -> Frame:
+    """All frames on one dark page, left to right and down, each with its label beneath: uint8 [H, W, 3].
+
+    Small frames are enlarged to `MIN_CELL_WIDTH`; frames of other sizes are fitted to the first one's.
+    """
+    if not frames:
+        raise ValueError("a contact sheet needs at least one frame")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    if labels is not None and len(labels) != len(frames):
+        raise ValueError(f"{len(frames)} frames need as many labels, got {len(labels)}")
+    columns = min(columns, len(frames))
+    height, width = frames[0].shape[:2]
+    enlarge = max(1.0, MIN_CELL_WIDTH / width)
+    cell_w, cell_h = round(width * enlarge), round(height * enlarge)
+    font_size = max(13, cell_w // 20)
+    margin, gap = max(16, cell_w // 12), max(8, cell_w // 24)
+    label_h = 0 if labels is None else round(font_size * 1.9)
+    rows = -(-len(frames) // columns)
+    sheet = Image.new(
+        "RGB",
+        (2 * margin + columns * cell_w + (columns - 1) * gap, 2 * margin + rows * (cell_h + label_h + gap) - gap),
+        _BACKGROUND,
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(font_size)
+    for i, frame in enumerate(frames):
+        row, column = divmod(i, columns)
+        x, y = margin + column * (cell_w + gap), margin + row * (cell_h + label_h + gap)
+        sheet.paste(Image.fromarray(resized(frame, (cell_w, cell_h))), (x, y))
+        if labels is not None:
+            text = _fitted(labels[i], font, cell_w)
+            draw.text((x + 1, y + cell_h + label_h / 2), text, _TEXT, font, anchor="lm")
+    return np.array(sheet)
+
+
+def save_png(path: str | Path, frame: Frame) -> None:
+    """Writes one frame, uint8 [H, W, 3]."""
+    with atomic_path(path) as partial:
+        Image.fromarray(frame).save(partial, format="PNG")
+
+
+def resized(frame: Frame, size: tuple[int, int]) -> Frame:
+    """`frame` at `size` = (width, height), with Lanczos; the same array when it already has that size."""
+    if (frame.shape[1], frame.shape[0]) == size:
+        return frame
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS))
+
+
+def log_header(spec: WorldSpec, start: State, sampler: SamplerConfig | None = None) -> dict[str, Any]:
+    """The first line of a log: everything that a replay needs beside the actions."""
+    return {
+        "kind": "bagel-world walk",
+        "version": 1,
+        "model": spec.model,
+        "scene": start.scene.name,
+        "start": start.scene.starts[0].name,
+        "seed": start.seed,
+        "sampler": None if sampler is None else asdict(sampler),
+        "pose": asdict(start.pose),
+        "frame": frame_digest(start.frame),
+    }
+
+
+def log_step(state: State, action: Action) -> dict[str, Any]:
+    """One later line: `action` led to `state`."""
+    return {
+        "step": state.step,
+        "action": asdict(action),
+        "pose": asdict(state.pose),
+        "frame": frame_digest(state.frame),
+    }
+
+
+def save_log(path: str | Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Writes one JSON object a line (NDJSON): a `log_header`, then `log_step`s."""
+    atomic_write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def frame_digest(frame: Frame) -> str:
+    """16 hexadecimal digits that tell whether a replay drew the same picture."""
+    h = hashlib.blake2b(repr(frame.shape).encode(), digest_size=8)
+    h.update(np.ascontiguousarray(frame).data)
+    return h.hexdigest()
+
+
+def _even(length: float) -> int:
+    return max(2, 2 * round(length / 2))
+
+
+def _fitted(text: str, font: Any, width: int) -> str:
+    """`text`, cut with an ellipsis where it is wider than `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
