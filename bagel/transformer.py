@@ -10,6 +10,7 @@ B batch, Tu und rows, Tg gen rows, T = Tu + Tg, D width, H query heads, G key he
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -60,13 +61,16 @@ class Expert(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, c: LanguageConfig, index: int) -> None:
+    """Knows not which layer it is, so that all layers share one compiled form."""
+
+    def __init__(self, c: LanguageConfig) -> None:
         super().__init__()
-        self.index = index
         self.und = Expert(c)
         self.gen = Expert(c)
 
-    def forward(self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor], attend: Attend) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor], attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
         split = und.shape[1]
         if gen.shape[1] == 0:
             q, k, v = self.und.queries(und)
@@ -76,7 +80,7 @@ class Layer(nn.Module):
             pairs = zip(self.und.queries(und), self.gen.queries(gen), strict=True)
             q, k, v = (torch.cat(pair, dim=1) for pair in pairs)
         q, k = rotate(q, rope), rotate(k, rope)
-        out = attend(self.index, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        out = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         out = out.transpose(1, 2).flatten(2)  # [B, T, H * K]
         if split:
             und = self.und.finish(und, out[:, :split])
@@ -92,7 +96,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = c
         self.embed = nn.Embedding(c.vocab_size, c.hidden_size)
-        self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_hidden_layers))
+        self.layers = nn.ModuleList(Layer(c) for _ in range(c.num_hidden_layers))
         self.norm_und = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.norm_gen = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.head = nn.Linear(c.hidden_size, c.vocab_size, bias=False)
@@ -100,8 +104,8 @@ class Transformer(nn.Module):
     def forward(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend) -> tuple[Tensor, Tensor]:
         """und [B, Tu, D], gen [B, Tg, D], positions int [B, Tu + Tg] -> both after the final norms."""
         rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
-        for layer in self.layers:
-            und, gen = layer(und, gen, rope, attend)
+        for index, layer in enumerate(self.layers):
+            und, gen = layer(und, gen, rope, partial(attend, index))
         return self.norm_und(und), self.norm_gen(gen)
 
 
