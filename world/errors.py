@@ -3,7 +3,8 @@
 WorldError
 ├── ModelError      a model could not be found, read or run
 ├── SceneError      a scene or picture could not be found or read
-└── RenderError     the simulator cannot draw on this machine
+├── RenderError     the simulator cannot draw on this machine
+└── ContractError   a world model breaks the contract of `world.types.WorldModel`
 """
 
 
@@ -21,3 +22,11 @@ class SceneError(WorldError):
 
 class RenderError(WorldError):
     """Rendering is not possible here (OpenGL or MuJoCo is missing)."""
+
+
+class ContractError(WorldError):
+    """A world model that breaks the contract: `failures` names each check that failed and says how to mend it."""
+
+    def __init__(self, failures: dict[str, str]) -> None:
+        self.failures = failures
+        super().__init__("; ".join(f"[{check}] {what}" for check, what in failures.items()))

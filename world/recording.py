@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,13 @@ class VideoRecorder:
         self.num_frames = 0
         self._fps = fps
         self._size = (0, 0)
-        self._writer: Any = None
+        self._writer: Generator[None, Frame | None, None] | None = None
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
 
     def add(self, frame: Frame) -> None:
         """Appends one frame, uint8 [H, W, 3]."""
-        if self._writer is None:
-            self._open(frame)
-        height, width = frame.shape[:2]
-        if (width, height) != self._size:
-            frame = resized(frame, self._size)
-        self._writer.send(np.ascontiguousarray(frame))
+        writer = self._writer or self._open(frame)
+        writer.send(np.ascontiguousarray(resized(frame, self._size)))
         self.num_frames += 1
 
     def close(self) -> None:
@@ -68,7 +64,7 @@ class VideoRecorder:
             self._writer = None
         self._partial.unlink(missing_ok=True)
 
-    def _open(self, frame: Frame) -> None:
+    def _open(self, frame: Frame) -> Generator[None, Frame | None, None]:
         import imageio_ffmpeg
 
         height, width = frame.shape[:2]
@@ -76,7 +72,7 @@ class VideoRecorder:
         self._size = (_even(width * enlarge), _even(height * enlarge))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_frames: Any = imageio_ffmpeg.write_frames  # its annotations refuse the floats and None that it documents
-        self._writer = write_frames(
+        writer = write_frames(
             str(self._partial),
             self._size,
             fps=self._fps,
@@ -86,7 +82,9 @@ class VideoRecorder:
             ffmpeg_log_level="error",
             output_params=["-crf", "18", "-movflags", "+faststart"],
         )
-        self._writer.send(None)
+        writer.send(None)
+        self._writer = writer
+        return writer
 
 
 def save_video(path: str | Path, frames: Iterable[Frame], fps: float = 6.0) -> None:
