@@ -1,4 +1,4 @@
-"""Sizes of every part, read from a checkpoint directory's JSON files; what the release fixes in code is a default here."""
+"""Sizes of every part, read from a checkpoint's JSON files; what the release fixes in code is a default here."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class VisionConfig:
     patch_size: int
     num_channels: int = 3
     layer_norm_eps: float = 1e-6
+    image_size: int | None = None  # pixels a side that the learned positions span; None: what the grid needs
 
     @property
     def num_layers(self) -> int:
@@ -68,12 +69,31 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class TransformConfig:
-    """One resize rule: longest side at most max, shortest at least min, both multiples of the stride (bagel-spec 4.2)."""
+    """One resize rule: longest side at most max, shortest at least min, multiples of the stride (bagel-spec 4.2)."""
 
     max_image_size: int
     min_image_size: int
     image_stride: int
     max_pixels: int = 14 * 14 * 9 * 1024
+
+
+@dataclass(frozen=True)
+class WalkConfig:
+    """How the checkpoint is walked ("walk" in bagel_config.json); the defaults are the released model's editing order.
+
+    `history` counts the pictures in context: they grow up to it, then start again from the newest alone, so that a
+    step depends on nothing that its state does not hold.
+    """
+
+    prompt: str = "{action}"  # may also name {scene}
+    history: int = 1
+    vit: bool = True  # whether a picture in context is also seen by the ViT
+    preset: str = "edit"  # of world.settings.PRESETS
+    frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
+
+    def __post_init__(self) -> None:
+        if self.history < 1:
+            raise ValueError(f"history counts the pictures in context, at least 1, got {self.history}")
 
 
 @dataclass(frozen=True)
@@ -89,11 +109,18 @@ class BagelConfig:
     timestep_shift: float = 1.0  # of training
     vae_transform: TransformConfig = TransformConfig(1024, 512, 16)
     vit_transform: TransformConfig = TransformConfig(980, 224, 14)
+    walk: WalkConfig = WalkConfig()
 
     @property
     def latent_channels(self) -> int:
         """Numbers in one latent token."""
         return self.latent_patch_size**2 * self.autoencoder.z_channels
+
+    @property
+    def vision_positions(self) -> int:
+        """Rows of the vision encoder's learned position table."""
+        size = self.vision.image_size
+        return (size // self.vision.patch_size if size else self.vit_max_num_patch_per_side) ** 2
 
     @property
     def latent_stride(self) -> int:
@@ -114,6 +141,10 @@ def read_config(directory: Path) -> BagelConfig:
     for rule in ("vae_transform", "vit_transform"):
         if rule in whole:
             whole[rule] = _build(TransformConfig, whole[rule], directory / "bagel_config.json")
+    if "walk" in whole:
+        if whole["walk"].get("frame_size"):
+            whole["walk"]["frame_size"] = tuple(whole["walk"]["frame_size"])
+        whole["walk"] = _build(WalkConfig, whole["walk"], directory / "bagel_config.json")
     parts = {
         "language": _build(LanguageConfig, _read_json(directory / "llm_config.json"), directory / "llm_config.json"),
         "vision": _build(VisionConfig, _read_json(directory / "vit_config.json"), directory / "vit_config.json"),
@@ -128,7 +159,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelError(
             f"{path} is missing: a checkpoint directory holds llm_config.json, vit_config.json, ema.safetensors, "
-            "ae.safetensors and the tokenizer files (a fine-tune's folder lacks the configs: copy them from the release)"
+            "ae.safetensors and the tokenizer files (a fine-tune's folder lacks them: copy them from the release)"
         ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}): copy it again from the release") from None

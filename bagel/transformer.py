@@ -103,6 +103,11 @@ class Transformer(nn.Module):
 
     def forward(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend) -> tuple[Tensor, Tensor]:
         """und [B, Tu, D], gen [B, Tg, D], positions int [B, Tu + Tg] -> both after the final norms."""
+        und, gen = self.hidden(und, gen, positions, attend)
+        return self.norm_und(und), self.norm_gen(gen)
+
+    def hidden(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend) -> tuple[Tensor, Tensor]:
+        """As `forward`, before the final norms."""
         rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
         for index, layer in enumerate(self.layers):
             und, gen = layer(und, gen, rope, partial(attend, index))

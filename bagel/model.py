@@ -1,0 +1,56 @@
+"""BAGEL as one module: everything but the autoencoder and the tokenizer, under names of our own (see weights.py).
+
+B batch, N latent tokens, M patches, P numbers of a token or patch, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bagel.config import BagelConfig
+from bagel.embed import Connector, TimeEmbedder, position_table
+from bagel.transformer import Transformer
+from bagel.vit import VisionEncoder
+
+
+class Bagel(nn.Module):
+    """The Mixture-of-Transformers with its doors: words, picture features and latents in; logits and velocity out."""
+
+    latent_positions: Tensor  # [max_latent_size ** 2, D]
+    vit_positions: Tensor  # [vit_max_num_patch_per_side ** 2, D]
+
+    def __init__(self, config: BagelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.language.hidden_size
+        self.transformer = Transformer(config.language)
+        self.vit = VisionEncoder(config.vision, config.vision_positions)
+        self.connector = Connector(config.vision.hidden_size, width)
+        self.vae2llm = nn.Linear(config.latent_channels, width)
+        self.llm2vae = nn.Linear(width, config.latent_channels)
+        self.time_embedder = TimeEmbedder(width)
+        self.register_buffer("latent_positions", position_table(config.max_latent_size, width))
+        self.register_buffer("vit_positions", position_table(config.vit_max_num_patch_per_side, width))
+
+    @property
+    def device(self) -> torch.device:
+        return self.latent_positions.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.vae2llm.weight.dtype
+
+    def embed_latents(self, tokens: Tensor, t: Tensor, positions: Tensor) -> Tensor:
+        """Latent tokens [..., N, P], flow times broadcast to [..., N], grid ids [..., N] -> rows [..., N, D]."""
+        rows = self.vae2llm(tokens.to(self.dtype)) + self.time_embedder(t)
+        return rows + self.latent_positions[positions].to(rows.dtype)
+
+    def embed_patches(self, patches: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """ViT patches [B, M, P] of pictures, grid ids [B, M] -> rows [B, M, D]; `mask` as in VisionEncoder."""
+        rows = self.connector(self.vit(patches.to(self.dtype), positions, mask))
+        return rows + self.vit_positions[positions].to(rows.dtype)
+
+    def embed_ids(self, ids: Tensor) -> Tensor:
+        """Token ids [...] -> rows [..., D]."""
+        return self.transformer.embed(ids)
