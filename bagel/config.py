@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from world.errors import ModelError
 
 T = TypeVar("T")
+
+
+def _check_numbers(config: Any) -> None:
+    """Counts must be whole and above 0; the first that is not is named."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.type == "int" and (type(value) is not int or value < 1):
+            raise ValueError(f"{f.name} must be a whole number above 0, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,16 @@ class LanguageConfig:
     vocab_size: int
     rms_norm_eps: float = 1e-6
     rope_theta: float = 1e6
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.hidden_size % self.num_attention_heads or self.head_dim % 2:
+            raise ValueError(f"hidden_size {self.hidden_size} must be num_attention_heads times an even head size")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} must be a multiple of num_key_value_heads "
+                f"{self.num_key_value_heads}"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -42,6 +60,15 @@ class VisionConfig:
     num_channels: int = 3
     layer_norm_eps: float = 1e-6
     image_size: int | None = None  # pixels a side that the learned positions span; None: what the grid needs
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.num_hidden_layers < 2:
+            raise ValueError(f"num_hidden_layers counts one unused layer: at least 2, got {self.num_hidden_layers}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of the {self.num_attention_heads} heads"
+            )
 
     @property
     def num_layers(self) -> int:
@@ -62,6 +89,12 @@ class AutoencoderConfig:
     shift_factor: float = 0.1159
     norm_groups: int = 32  # ours: a tiny one needs fewer groups than the released 32
 
+    def __post_init__(self) -> None:
+        if not self.ch_mult or any(self.ch * m % self.norm_groups for m in self.ch_mult) or self.ch % self.norm_groups:
+            raise ValueError(
+                f"ch {self.ch} times {list(self.ch_mult)} must be multiples of norm_groups {self.norm_groups}"
+            )
+
     @property
     def downsample(self) -> int:
         return 2 ** (len(self.ch_mult) - 1)
@@ -75,6 +108,9 @@ class TransformConfig:
     min_image_size: int
     image_stride: int
     max_pixels: int = 14 * 14 * 9 * 1024
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -111,6 +147,9 @@ class BagelConfig:
     vit_transform: TransformConfig = TransformConfig(980, 224, 14)
     walk: WalkConfig = WalkConfig()
 
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
     @property
     def latent_channels(self) -> int:
         """Numbers in one latent token."""
@@ -128,29 +167,57 @@ class BagelConfig:
         return self.latent_patch_size * self.autoencoder.downsample
 
 
+# What the files say of parts that exist here in one form only; read_config refuses another value.
+_FIXED = {
+    "llm_config.json": {"hidden_act": "silu", "rope_scaling": None},
+    "vit_config.json": {"hidden_act": "gelu_pytorch_tanh"},
+    "ae_config.json": {},
+    "bagel_config.json": {"connector_act": "gelu_pytorch_tanh", "interpolate_pos": False},
+}
+
+
 def read_config(directory: Path) -> BagelConfig:
     """The config of a checkpoint directory in the release layout.
 
     llm_config.json and vit_config.json must be there; ae_config.json and bagel_config.json may be (the release has
     neither). Raises ModelError that names the file and what is wrong with it.
     """
-    whole = _read_json(directory / "bagel_config.json") if (directory / "bagel_config.json").exists() else {}
-    ae = _read_json(directory / "ae_config.json") if (directory / "ae_config.json").exists() else {}
-    if "ch_mult" in ae:
-        ae["ch_mult"] = tuple(ae["ch_mult"])
-    for rule in ("vae_transform", "vit_transform"):
-        if rule in whole:
-            whole[rule] = _build(TransformConfig, whole[rule], directory / "bagel_config.json")
-    if "walk" in whole:
-        if whole["walk"].get("frame_size"):
-            whole["walk"]["frame_size"] = tuple(whole["walk"]["frame_size"])
-        whole["walk"] = _build(WalkConfig, whole["walk"], directory / "bagel_config.json")
+    required = ("llm_config.json", "vit_config.json")
+    found = {n: _read_json(directory / n) for n in _FIXED if n in required or (directory / n).exists()}
+    for name, content in found.items():
+        for key, value in _FIXED[name].items():
+            if content.get(key, value) != value:
+                raise ModelError(f"{directory / name}: {key} {content[key]!r} is not supported, only {value!r} is")
+    llm, vit, ae, whole = (found.get(name, {}) for name in _FIXED)
+    whole |= {
+        key: _build(kind, whole[key], directory / "bagel_config.json")
+        for key, kind in (("vae_transform", TransformConfig), ("vit_transform", TransformConfig), ("walk", WalkConfig))
+        if key in whole
+    }
     parts = {
-        "language": _build(LanguageConfig, _read_json(directory / "llm_config.json"), directory / "llm_config.json"),
-        "vision": _build(VisionConfig, _read_json(directory / "vit_config.json"), directory / "vit_config.json"),
+        "language": _build(LanguageConfig, llm, directory / "llm_config.json"),
+        "vision": _build(VisionConfig, vit, directory / "vit_config.json"),
         "autoencoder": _build(AutoencoderConfig, ae, directory / "ae_config.json"),
     }
     return _build(BagelConfig, whole | parts, directory / "bagel_config.json")
+
+
+def config_files(config: BagelConfig) -> dict[str, dict[str, Any]]:
+    """The contents of the JSON files that `read_config` reads back as `config`, by file name.
+
+    ae_config.json and bagel_config.json are there only where they differ from what the release fixes in code.
+    """
+    whole = asdict(config)
+    llm, vit, ae = whole.pop("language"), whole.pop("vision"), whole.pop("autoencoder")
+    files = {
+        "llm_config.json": {"model_type": "qwen2", "hidden_act": "silu", "tie_word_embeddings": False} | llm,
+        "vit_config.json": {"model_type": "siglip_vision_model"} | {k: v for k, v in vit.items() if v is not None},
+    }
+    if config.autoencoder != AutoencoderConfig():
+        files["ae_config.json"] = ae | {"downsample": config.autoencoder.downsample}
+    if config != BagelConfig(config.language, config.vision, config.autoencoder):
+        files["bagel_config.json"] = whole | _FIXED["bagel_config.json"]
+    return files
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -168,9 +235,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _build(kind: type[T], values: dict[str, Any], path: Path) -> T:
+def _build(kind: type[T], values: Any, path: Path) -> T:
+    if not isinstance(values, dict):
+        raise ModelError(f"{path}: expected an object of settings, got {values!r}")
     known = {f.name for f in fields(kind)}  # pyright: ignore[reportArgumentType]
+    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
     try:
-        return kind(**{k: v for k, v in values.items() if k in known})
+        return kind(**chosen)
     except TypeError as error:
         raise ModelError(f"{path} lacks a field: {error}") from None
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from None

@@ -111,7 +111,7 @@ class Transformer(nn.Module):
         rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
         for index, layer in enumerate(self.layers):
             und, gen = layer(und, gen, rope, partial(attend, index))
-        return self.norm_und(und), self.norm_gen(gen)
+        return und, gen
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
