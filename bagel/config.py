@@ -131,6 +131,12 @@ class WalkConfig:
         if self.history < 1:
             raise ValueError(f"history counts the pictures in context, at least 1, got {self.history}")
 
+    def words(self, scene: str, action: str) -> str:
+        """The prompt of an action; a place without a name leaves no trace of it."""
+        if not scene:
+            return action
+        return self.prompt.format(scene=scene, action=action)
+
 
 @dataclass(frozen=True)
 class BagelConfig:

@@ -16,7 +16,7 @@ OPTIONAL = ("tokenizer.json",)  # written on for others, never read here
 MARKERS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 
 # Qwen2's split: contractions, words with one leading mark, single digits, marks, line ends, blanks.
-_PIECES = (
+PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -41,7 +41,7 @@ class Tokenizer:
             )
         self.backend = Backend(models.BPE(vocab=vocabulary, merges=merges))
         self.backend.normalizer = normalizers.NFC()
-        split = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
+        split = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         self.backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
         self.backend.decoder = decoders.ByteLevel()

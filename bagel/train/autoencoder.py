@@ -1,0 +1,139 @@
+"""Training the autoencoder: pictures through a latent an eighth their size, sharp enough to walk on.
+
+Loss: absolute error of pixels, of their gradients and of pooled pixels, a little squared error, and a small KL.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from bagel.config import AutoencoderConfig
+from bagel.train.data import Walks
+from bagel.train.optimizer import Optimizer, OptimizerConfig
+from bagel.train.run import RunConfig, run, write_json
+from bagel.vae import Autoencoder, to_bytes
+from world.recording import contact_sheet
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    batch: int = 96
+    kl: float = 3e-4  # weight of the KL to a unit normal, mean over latent numbers
+    gradient: float = 0.5  # weight of the gradients' absolute error
+    pooled: float = 0.5  # weight of the absolute error of pixels pooled 4 x 4
+    squared: float = 2.0  # weight of the squared error
+    optimizer: OptimizerConfig = OptimizerConfig(muon_lr=5e-3, adam_lr=1e-3, betas=(0.9, 0.99), ema=0.999)
+
+
+def loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining) -> Tensor:
+    """Scalar for pictures [B, 3, H, W] in [-1, 1] and normal draws eps [B, C, h, w]."""
+    mean, logvar = (m.float() for m in model.moments(pixels))
+    z = mean + (0.5 * logvar).exp() * eps
+    out = model.decoder(z.to(pixels.dtype)).float()
+    error = out - pixels.float()
+    gradients = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    total = error.abs().mean() + c.gradient * gradients + c.pooled * F.avg_pool2d(error, 4).abs().mean()
+    kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
+    return total + c.squared * (error**2).mean() + c.kl * kl
+
+
+def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunConfig, c: AutoencoderTraining,
+          device: str, seed: int) -> tuple[Autoencoder, dict[str, float]]:  # fmt: skip
+    """The averaged autoencoder, float32 with its latents scaled to zero mean and unit spread, and its figures."""
+    torch.manual_seed(seed)
+    cuda = device.startswith("cuda")
+    dtype = torch.bfloat16 if cuda else torch.float32
+    model = Autoencoder(config).to(device, dtype).to(memory_format=torch.channels_last)
+    frames = torch.from_numpy(np.ascontiguousarray(walks.frames)).flatten(0, 1).to(device)
+    compiled = torch.compile(loss, dynamic=False) if cuda else loss
+    side = frames.shape[1] // config.downsample
+    matrices = {n for n, p in model.named_parameters() if p.ndim == 4}
+    optimizer = Optimizer(model, c.optimizer, matrices)
+
+    def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+        index = torch.randint(len(frames), (c.batch,), device=device)
+        eps = torch.randn(c.batch, config.z_channels, side, side, device=device)
+        for parameter in model.parameters():
+            parameter.grad = None
+        value = compiled(model, pixels(frames[index], dtype), eps, c)
+        value.backward()
+        return value.detach(), optimizer.step(scale)
+
+    averaged = Autoencoder(config).to(device).to(memory_format=torch.channels_last).eval()
+    figures: dict[str, float] = {}
+
+    def sample(step: int) -> None:
+        averaged.load_state_dict(optimizer.ema_state())
+        figures.clear()
+        figures.update(measure(averaged, held_out))
+        write_json(runs.out / "autoencoder.json", {"step": step} | figures)
+        sheet(averaged, held_out, runs.out / "autoencoder.png")
+
+    run(step, optimizer, runs, sample)
+    scaled = dataclasses.replace(config, **_statistics(averaged, frames[:: max(1, len(frames) // 4096)]))
+    averaged.config = scaled
+    return averaged, figures
+
+
+def pixels(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 [B, H, W, 3] to [B, 3, H, W] in [-1, 1], channels last in memory."""
+    return (frames.to(dtype) / 127.5 - 1).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def _statistics(model: Autoencoder, frames: Tensor) -> dict[str, float]:
+    means = torch.cat([model.moments(pixels(chunk, torch.float32))[0] for chunk in frames.split(64)])
+    return {"scale_factor": 1 / means.std().item(), "shift_factor": means.mean().item()}
+
+
+@torch.inference_mode()
+def measure(model: Autoencoder, walks: Walks) -> dict[str, float]:
+    """PSNR (dB, mean over frames) of each scene and of all, and gradient energy over the truth's."""
+    device = next(model.parameters()).device
+    figures: dict[str, float] = {}
+    energy = np.zeros(2)
+    for i, name in enumerate(walks.config.scenes):
+        frames = torch.from_numpy(walks.frames[walks.scenes == i]).flatten(0, 1)
+        values = []
+        for chunk in frames.split(64):
+            truth = chunk.to(device)
+            out = to_bytes(model.decoder(model.moments(pixels(truth, torch.float32))[0]))
+            values.append(psnr(truth, out))
+            energy += [_energy(out).item(), _energy(truth).item()]
+        figures[f"psnr {name}"] = torch.cat(values).mean().item()
+    figures["psnr"] = float(np.mean(list(figures.values())))
+    figures["sharpness"] = float(energy[0] / energy[1])
+    return figures
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """dB of each picture, uint8 [B, H, W, 3] both."""
+    mse = (a.float() - b.float()).square().flatten(1).mean(1)
+    return 10 * torch.log10(255**2 / mse.clamp(min=1e-3))
+
+
+def _energy(frames: Tensor) -> Tensor:
+    x = frames.float()
+    return (x[:, 1:] - x[:, :-1]).square().sum() + (x[:, :, 1:] - x[:, :, :-1]).square().sum()
+
+
+@torch.inference_mode()
+def sheet(model: Autoencoder, walks: Walks, path: Path) -> None:
+    """Truth above reconstruction, for a few frames of each scene."""
+    device = next(model.parameters()).device
+    picked = np.concatenate([walks.frames[walks.scenes == i, ::16][:4].reshape(-1, *walks.frames.shape[2:])[:8]
+                             for i in range(len(walks.config.scenes))])  # fmt: skip
+    truth = torch.from_numpy(picked).to(device)
+    out = to_bytes(model.decoder(model.moments(pixels(truth, torch.float32))[0])).cpu().numpy()
+    rows = []
+    for start in range(0, len(picked), 8):
+        rows += [*picked[start : start + 8], *out[start : start + 8]]
+    Image.fromarray(contact_sheet(rows, columns=8)).save(path)

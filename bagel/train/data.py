@@ -1,0 +1,132 @@
+"""Walks to learn from: many processes step a true world from seeds and write frames side by side on disk.
+
+The world is any address of `world.models` whose model is a TrueWorld. Seeds below HELD_OUT are for training, seeds
+from it on for measuring: the places they draw never meet.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from world.walks import random_actions
+
+from world import models
+from world.errors import ModelError
+from world.types import State, TrueWorld, vocabulary
+
+HELD_OUT = 2**30
+NAMES = tuple(action.name for action in vocabulary())  # what the integers in `actions` mean
+CHUNK = 16  # walks a task
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks."""
+
+    scenes: tuple[str, ...]
+    num_walks: int
+    length: int = 32
+    seed: int = 0
+    world: str = "sim"
+
+    def __post_init__(self) -> None:
+        if self.seed * 10**6 + self.num_walks > HELD_OUT or self.num_walks > 10**6 or self.seed < 0:
+            raise ValueError(
+                f"seed {self.seed} or num_walks {self.num_walks} reaches into the held-out seeds (from {HELD_OUT})"
+            )
+
+
+@dataclass(frozen=True)
+class Walks:
+    """W walks of L frames: frames uint8 [W, L, H, W', 3], actions [W, L - 1] (into NAMES), scenes [W], poses [W, L, 5]."""
+
+    config: DataConfig
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.int64]
+    scenes: NDArray[np.int64]  # into config.scenes
+    poses: NDArray[np.float32]  # x, y, yaw, pitch, object_yaw
+
+
+def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
+    """The walks of `config`, made in `directory` (kept there, and read again when they are there already).
+
+    Raises ModelError when the world is no true world.
+    """
+    done = directory / "walks.json"
+    if done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
+        return _open(config, directory, "r")
+    directory.mkdir(parents=True, exist_ok=True)
+    done.unlink(missing_ok=True)
+    shape = _first(config).frame.shape
+    for name, kind, tail in (("frames", np.uint8, (config.length, *shape)), ("poses", np.float32, (config.length, 5))):
+        np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, (config.num_walks, *tail))
+    np.save(directory / "actions.npy", np.zeros((config.num_walks, config.length - 1), np.int64))
+    tasks = [(config, directory, i) for i in range(0, config.num_walks, CHUNK)]
+    if workers <= 1:
+        for _ in track(map(_walk_chunk, tasks), "walks", total=len(tasks)):
+            pass
+    else:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for _ in track(pool.imap_unordered(_walk_chunk, tasks), "walks", total=len(tasks)):
+                pass
+    done.write_text(json.dumps(asdict(config)))
+    return _open(config, directory, "r")
+
+
+def _open(config: DataConfig, directory: Path, mode: str) -> Walks:
+    frames, actions, poses = (np.load(directory / f"{n}.npy", mmap_mode=mode) for n in ("frames", "actions", "poses"))
+    scenes = np.arange(config.num_walks) % len(config.scenes)
+    return Walks(config, frames, actions, scenes, poses)
+
+
+_worlds: dict[str, TrueWorld] = {}  # one a process: its renderer is costly to make
+
+
+def _world(address: str) -> TrueWorld:
+    if address not in _worlds:
+        model = models.load(address)
+        if not isinstance(model, TrueWorld):
+            raise ModelError(f"training needs a world that knows every pose, and {address!r} does not: use sim")
+        _worlds[address] = model
+    return _worlds[address]
+
+
+def _start(config: DataConfig, index: int) -> State:
+    seed = config.seed * 10**6 + index
+    world = _world(config.world)
+    scene = models.load_scene(config.scenes[index % len(config.scenes)])
+    return world.reset([scene.starting_at(world.random_start(scene, seed))], [seed])[0]
+
+
+def _first(config: DataConfig) -> State:
+    return _start(config, 0)
+
+
+def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
+    config, directory, first = task
+    walks = _open(config, directory, "r+")
+    for index in range(first, min(first + CHUNK, config.num_walks)):
+        state = _start(config, index)
+        rng = np.random.default_rng([config.seed, index])
+        moves = random_actions(rng, state.scene, config.length - 1)
+        states = [state]
+        for move in moves:
+            states.append(_world(config.world).step([states[-1]], [move])[0])
+        walks.frames[index] = np.stack([s.frame for s in states])
+        walks.poses[index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
+        walks.actions[index] = [NAMES.index(m.name) for m in moves]
+
+
+def all_simulated(names: Sequence[str]) -> tuple[str, ...]:
+    """`names` checked to be scenes that a simulator knows."""
+    for name in names:
+        if not models.load_scene(name).simulated:
+            raise ModelError(f"scene {name!r} is a picture, not a simulated scene: training needs the truth")
+    return tuple(names)

@@ -1,0 +1,215 @@
+"""Training the Mixture-of-Transformers to predict frames: flow matching on packed interleaved windows.
+
+Every window of F frames gives F - 1 predictions, each with its own time and noise, in one pass (bagel.train.layout).
+B windows, P predictions, N tokens a picture, C numbers a token, T rows, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bagel.config import WalkConfig
+from bagel.model import Bagel
+from bagel.tokenizer import Tokenizer
+from bagel.train.autoencoder import pixels
+from bagel.train.data import NAMES, Walks
+from bagel.train.layout import BLOCK, Layout
+from bagel.train.optimizer import Optimizer, OptimizerConfig
+from bagel.train.run import RunConfig, run
+from bagel.train.words import PHRASES
+from bagel.transformer import rotary
+from bagel.vae import Autoencoder, patchify
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class WorldTraining:
+    """Shares are of predictions, except `noisy` (of clean pictures)."""
+
+    batch: int = 64
+    words: int = 14  # rows a text may take, im_start and im_end included
+    shift: float = 3.0  # of the drawn times
+    uniform: float = 0.5  # share of times drawn uniformly; the others are logit-normal
+    pure: float = 0.15  # share of times set to 1
+    noisy: float = 0.8  # share of clean pictures that get noise, so that the model survives its own mistakes
+    noise: float = 0.15  # the most such noise
+    drop_words: float = 0.05  # share of texts left out, for guidance
+    drop_scene: float = 0.1  # share of texts that do not name the place
+    other_words: float = 0.3  # share of texts in other words than the vocabulary's
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class Phrases:
+    """All texts as one table of ids: phrase [scene or none, move, wording] -> a row of `ids` and its length."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, walk: WalkConfig, scenes: tuple[str, ...], words: int, device: str
+    ) -> None:
+        num_wordings = min(len(p) for p in PHRASES.values())
+        rows = [
+            tokenizer.prompt(walk.words(scene, PHRASES[name][wording]))
+            for scene in (*scenes, "")
+            for name in NAMES
+            for wording in range(num_wordings)
+        ]
+        if (longest := max(map(len, rows))) > words:
+            raise ValueError(f"the longest text takes {longest} rows and the layout gives {words}: raise `words`")
+        self.shape = (len(scenes) + 1, len(NAMES), num_wordings)
+        self.lengths = torch.tensor([len(row) for row in rows], device=device)
+        self.ids = torch.tensor([row + [0] * (words - len(row)) for row in rows], device=device)
+
+    def draw(self, scenes: Tensor, moves: Tensor, c: WorldTraining) -> tuple[Tensor, Tensor]:
+        """Texts for scenes [B] and moves [B, P]: ids [B, P, words] and rows [B, P], 0 where dropped."""
+
+        def chance(share: float) -> Tensor:
+            return torch.rand(moves.shape, device=moves.device) < share
+
+        num_scenes, num_moves, num_wordings = self.shape
+        scene = torch.where(chance(c.drop_scene), num_scenes - 1, scenes[:, None])
+        other = torch.randint(1, num_wordings, moves.shape, device=moves.device)
+        wording = torch.where(chance(c.other_words), other, 0)
+        index = (scene * num_moves + moves) * num_wordings + wording
+        return self.ids[index], torch.where(chance(c.drop_words), 0, self.lengths[index])
+
+
+@torch.inference_mode()
+def encode(autoencoder: Autoencoder, walks: Walks, patch: int, device: str, dtype: torch.dtype) -> Tensor:
+    """Latent tokens [W, L, N, C] of all frames, of the posterior's mean."""
+    model = autoencoder.to(device, dtype).to(memory_format=torch.channels_last)
+    frames = walks.frames.reshape(-1, *walks.frames.shape[2:])
+    parts = []
+    for start in range(0, len(frames), 256):
+        x = pixels(torch.from_numpy(np.ascontiguousarray(frames[start : start + 256])).to(device), dtype)
+        parts.append(patchify(model.encode(x), patch))
+    return torch.cat(parts).unflatten(0, walks.frames.shape[:2])
+
+
+def draw_times(shape: tuple[int, ...], c: WorldTraining, device: str) -> Tensor:
+    """Flow times: half logit-normal, half uniform, shifted towards noise, a share at exactly 1."""
+    rand = torch.rand(shape, device=device)
+    u = torch.where(torch.rand(shape, device=device) < c.uniform, rand, torch.randn(shape, device=device).sigmoid())
+    t = c.shift * u / (1 + (c.shift - 1) * u)
+    return torch.where(torch.rand(shape, device=device) < c.pure, 1.0, t)
+
+
+class Objective:
+    """The loss of one batch, from draws to the mean squared error of the velocity."""
+
+    def __init__(self, model: Bagel, tokenizer: Tokenizer, layout: Layout, batch: int, device: str) -> None:
+        self.model, self.layout, self.device = model, layout, device
+        self.structure = layout.structure.to(device)
+        self.valid = torch.ones(batch, len(self.structure), dtype=torch.bool, device=device)  # written in place
+        side = round(layout.tokens**0.5)
+        grid = torch.arange(side, device=device)
+        self.grid = (grid[:, None] * model.config.max_latent_size + grid).flatten()
+        marks = torch.tensor([tokenizer.image_start, tokenizer.image_end], device=device)
+        self.marks = marks.repeat(2 * layout.predictions)
+        self.attend = self._flex() if device.startswith("cuda") else self._dense
+
+    def loss(self, x: Tensor, ids: Tensor, lengths: Tensor, c: WorldTraining) -> Tensor:
+        """x [B, F, N, C] latents of windows, ids [B, P, words], lengths [B, P] -> scalar."""
+        b, p = lengths.shape
+        x = x.float()
+        t = draw_times((b, p), c, self.device)
+        eps, noise = torch.randn_like(x[:, 1:]), torch.randn_like(x[:, 1:])
+        level = c.noise * torch.rand(b, p, device=self.device) * (torch.rand(b, p, device=self.device) < c.noisy)
+        clean = x[:, :-1].lerp(noise, level[..., None, None])
+        noised = x[:, 1:].lerp(eps, t[..., None, None])
+        rows = self.model.embed_latents(
+            torch.cat((clean, noised), 1), torch.cat((torch.zeros_like(t), t), 1)[..., None], self.grid
+        )
+        velocity = self.forward(rows.flatten(1, 2), ids, lengths)
+        return F.mse_loss(velocity.float().unflatten(1, (p, -1)), eps - x[:, 1:])
+
+    def forward(self, gen: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Latent rows [B, 2 P N, D], clean then noised -> velocity [B, P N, C] of the noised ones."""
+        layout, model = self.layout, self.model
+        b = len(gen)
+        self.valid.copy_(layout.valid(lengths))
+        ids = torch.cat((self.marks.expand(b, -1), ids.flatten(1)), 1)
+        und = model.embed_ids(F.pad(ids, (0, layout.num_und - ids.shape[1])))
+        config = model.config.language
+        rope = rotary(layout.positions(lengths), config.head_dim, config.rope_theta, gen.dtype)
+        for layer in model.transformer.layers:
+            und, gen = layer(und, gen, rope, self.attend)
+        return model.llm2vae(model.transformer.norm_gen(gen[:, gen.shape[1] // 2 :]))
+
+    def _dense(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        eye = torch.eye(len(self.structure), dtype=torch.bool, device=q.device)
+        mask = (self.structure & self.valid[:, None] | eye)[:, None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+
+    def _flex(self) -> Attention:
+        from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+        structure, blocks = self.structure, len(self.structure) // BLOCK
+        tiles = structure.view(blocks, BLOCK, blocks, BLOCK)
+        some, every = tiles.any(3).any(1), tiles.all(3).all(1)
+        every[:, : self.layout.num_und // BLOCK] = False  # words may be missing
+        valid = self.valid
+
+        def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+            return (structure[q, kv] & valid[b, kv]) | (q == kv)
+
+        mask = BlockMask.from_kv_blocks(*_block_list(some & ~every), *_block_list(every), BLOCK, visible)
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return flex_attention(q, k, v, block_mask=mask, enable_gqa=True)  # pyright: ignore[reportReturnType]
+
+        return attend
+
+
+def _block_list(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """bool [Q, K] to BlockMask's count [1, 1, Q] and order [1, 1, Q, K] of blocks, int32."""
+    order = torch.argsort(blocks.int(), dim=-1, descending=True, stable=True)
+    return blocks.sum(-1, dtype=torch.int32)[None, None], order.int()[None, None]
+
+
+def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: Walks, runs: RunConfig,
+          c: WorldTraining, device: str, seed: int, sample: Callable[[int, Optimizer], None]) -> None:  # fmt: skip
+    """Trains `model` in place; `sample` is called at each save with the step and the optimizer (its average)."""
+    torch.manual_seed(seed)
+    cuda = device.startswith("cuda")
+    dtype = torch.bfloat16 if cuda else torch.float32
+    model.to(device, dtype)
+    latents = encode(autoencoder, walks, model.config.latent_patch_size, device, dtype)
+    moves, scenes = (torch.from_numpy(np.asarray(a)).to(device) for a in (walks.actions, walks.scenes))
+    layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
+    phrases = Phrases(tokenizer, model.config.walk, walks.config.scenes, c.words, device)
+    objective = Objective(model, tokenizer, layout, c.batch, device)
+    if cuda:
+        for layer in model.transformer.layers:
+            layer.compile(dynamic=False)
+    window = torch.arange(layout.frames, device=device)
+
+    def loss() -> Tensor:
+        w = torch.randint(len(latents), (c.batch, 1), device=device)
+        at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
+        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at[:, :-1]], c)
+        return objective.loss(latents[w, at], ids, lengths, c)
+
+    optimizer = Optimizer(model, c.optimizer, _trainable(model, loss))
+
+    def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+        for parameter in model.parameters():
+            parameter.grad = None
+        value = loss()
+        value.backward()
+        return value.detach(), optimizer.step(scale)
+
+    run(step, optimizer, runs, lambda step: sample(step, optimizer))
+
+
+def _trainable(model: Bagel, loss: Callable[[], Tensor]) -> set[str]:
+    """Freezes what takes no part in the loss; the names of the layers' matrices."""
+    loss().backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+    return {n for n, p in model.named_parameters() if p.requires_grad and p.ndim == 2 and ".layers." in n}
