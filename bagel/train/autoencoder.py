@@ -6,7 +6,7 @@ Loss: absolute error of pixels, of their gradients and of pooled pixels, a littl
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,9 @@ class AutoencoderTraining:
     gradient: float = 0.5  # weight of the gradients' absolute error
     pooled: float = 0.5  # weight of the absolute error of pixels pooled 4 x 4
     squared: float = 2.0  # weight of the squared error
-    optimizer: OptimizerConfig = OptimizerConfig(muon_lr=5e-3, adam_lr=1e-3, betas=(0.9, 0.99), ema=0.999)
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(muon_lr=5e-3, adam_lr=1e-3, betas=(0.9, 0.99), ema=0.999)
+    )
 
 
 def loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import tempfile
 import time
@@ -62,7 +63,7 @@ def _autoencoder(args: argparse.Namespace) -> int:
         runs = _run_config(args, began, "ae")
         ae, figures = autoencoder.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
     model = type(model)(config)
-    config = config.with_autoencoder(ae.config)
+    config = dataclasses.replace(config, autoencoder=ae.config)
     save(Checkpoint(model, ae.cpu(), tokenizer, config), args.out, "float16")
     print(f"wrote {args.out}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
     return 0
@@ -111,8 +112,8 @@ class _walks:
         args = self.args
         root = args.data or Path(self.temporary.name if self.temporary else "")
         scenes = data.all_simulated(args.scenes)
-        train = data.DataConfig(scenes, args.walks, seed=args.seed, world=args.world)
-        held_out = data.DataConfig(scenes, 8 * len(scenes), length=16, seed=data.HELD_OUT_SEED, world=args.world)
+        train = data.DataConfig(scenes, args.walks, first_seed=args.seed * 10**6, world=args.world)
+        held_out = data.DataConfig(scenes, 8 * len(scenes), length=16, first_seed=data.HELD_OUT, world=args.world)
         return data.generate(train, root / "train", args.workers), data.generate(
             held_out, root / "held_out", args.workers
         )

@@ -28,28 +28,30 @@ CHUNK = 16  # walks a task
 
 @dataclass(frozen=True)
 class DataConfig:
-    """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks."""
+    """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks.
+
+    Walk i starts at the place that seed `first_seed + i` draws.
+    """
 
     scenes: tuple[str, ...]
     num_walks: int
     length: int = 32
-    seed: int = 0
+    first_seed: int = 0
     world: str = "sim"
 
     def __post_init__(self) -> None:
-        if self.seed * 10**6 + self.num_walks > HELD_OUT or self.num_walks > 10**6 or self.seed < 0:
-            raise ValueError(
-                f"seed {self.seed} or num_walks {self.num_walks} reaches into the held-out seeds (from {HELD_OUT})"
-            )
+        if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
+            last = self.first_seed + self.num_walks
+            raise ValueError(f"seeds {self.first_seed} to {last} reach into the held-out ones (from {HELD_OUT})")
 
 
 @dataclass(frozen=True)
 class Walks:
-    """W walks of L frames: frames uint8 [W, L, H, W', 3], actions [W, L - 1] (into NAMES), scenes [W], poses [W, L, 5]."""
+    """W walks of L frames: frames uint8 [W, L, height, width, 3], actions [W, L - 1], scenes [W], poses [W, L, 5]."""
 
     config: DataConfig
     frames: NDArray[np.uint8]
-    actions: NDArray[np.int64]
+    actions: NDArray[np.int64]  # into NAMES
     scenes: NDArray[np.int64]  # into config.scenes
     poses: NDArray[np.float32]  # x, y, yaw, pitch, object_yaw
 
@@ -99,7 +101,7 @@ def _world(address: str) -> TrueWorld:
 
 
 def _start(config: DataConfig, index: int) -> State:
-    seed = config.seed * 10**6 + index
+    seed = config.first_seed + index
     world = _world(config.world)
     scene = models.load_scene(config.scenes[index % len(config.scenes)])
     return world.reset([scene.starting_at(world.random_start(scene, seed))], [seed])[0]
@@ -114,7 +116,7 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
     walks = _open(config, directory, "r+")
     for index in range(first, min(first + CHUNK, config.num_walks)):
         state = _start(config, index)
-        rng = np.random.default_rng([config.seed, index])
+        rng = np.random.default_rng(config.first_seed + index)
         moves = random_actions(rng, state.scene, config.length - 1)
         states = [state]
         for move in moves:

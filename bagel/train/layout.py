@@ -52,10 +52,8 @@ class Layout:
             [torch.full((size,), kind) for kind, size in ((CLEAN, 2 * p), (NOISED, 2 * p), (WORDS, p * w), (PAD, pad))]
             + [torch.full((p * n,), CLEAN), torch.full((p * n,), NOISED)]
         )
-        index = torch.cat(
-            [frame.repeat_interleave(2), frame.repeat_interleave(2) + 1, frame.repeat_interleave(w) + 1]
-            + [zeros(pad, dtype=torch.long), frame.repeat_interleave(n), frame.repeat_interleave(n) + 1]
-        )
+        marks, texts, latents = (frame.repeat_interleave(times) for times in (2, w, n))
+        index = torch.cat([marks, marks + 1, texts + 1, zeros(pad, dtype=torch.long), latents, latents + 1])
         inner = torch.cat([zeros(4 * p), torch.arange(w).repeat(p), zeros(pad + 2 * p * n)]).long()
         return role, index, inner
 

@@ -125,7 +125,7 @@ def _grad(parameter: nn.Parameter) -> Tensor:
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """The nearest matrix with equal singular values, roughly: five Newton-Schulz steps in bf16. x [n, rows, columns]."""
+    """The nearest matrix with equal singular values, roughly: five Newton-Schulz steps in bf16. [n, rows, columns]."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = x.shape[-2] > x.shape[-1]
     x = x.bfloat16()

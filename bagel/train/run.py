@@ -26,7 +26,7 @@ Step = Callable[[Tensor], tuple[Tensor, Tensor]]  # rate scale -> (loss, gradien
 
 @dataclass(frozen=True)
 class RunConfig:
-    """`minutes` run from `began` (time.monotonic()), so that rendering and compiling count; the rest are shares of it."""
+    """`minutes` run from `began` (time.monotonic()), so that rendering and compiling count."""
 
     out: Path
     minutes: float
@@ -48,7 +48,8 @@ class RunConfig:
 def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[int], None]) -> int:
     """Steps until the time is up and returns how many steps were made.
 
-    Writes log.csv as it goes and state.safetensors at each save, when `sample(step)` is called too (sheets, checkpoint).
+    Writes log.csv as it goes and state.safetensors at each save, when `sample(step)` is called too (for sheets and
+    the checkpoint).
     """
     config.out.mkdir(parents=True, exist_ok=True)
     state = config.out / "state.safetensors"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -31,30 +32,13 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 # Qwen2.5's added tokens, in its order; the first fourteen are special.
-ADDED = [
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-    "<tool_call>",
-    "</tool_call>",
-    "<|fim_prefix|>",
-    "<|fim_middle|>",
-    "<|fim_suffix|>",
-    "<|fim_pad|>",
-    "<|repo_name|>",
-    "<|file_sep|>",
-]
+ADDED = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
+    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>",
+    "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>", "<tool_call>",
+    "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
+    "<|repo_name|>", "<|file_sep|>",
+)  # fmt: skip
 NUM_SPECIAL = 14
 
 # What else the tokenizer should know in few pieces: places, things, numbers, and how one asks and answers.
@@ -99,7 +83,7 @@ def train_tokenizer(corpus: Iterable[str], directory: Path, vocab_size: int = 51
         "add_bos_token": False,
         "add_prefix_space": False,
         "added_tokens_decoder": added,
-        "additional_special_tokens": ADDED[1:NUM_SPECIAL],
+        "additional_special_tokens": list(ADDED[1:NUM_SPECIAL]),
         "bos_token": None,
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
@@ -115,7 +99,6 @@ def train_tokenizer(corpus: Iterable[str], directory: Path, vocab_size: int = 51
 
 def corpus() -> list[str]:
     """What the shipped tokenizer is learnt on."""
-    pairs = CORPUS.split()
-    return [p for phrases in PHRASES.values() for p in phrases] + [
-        f"{a} {b}" for a, b in zip(pairs, pairs[1:], strict=False)
-    ]
+    moves = [p for phrases in PHRASES.values() for p in phrases]
+    places = [f"{place}: {phrases[0]}" for place in CORPUS.split()[:7] for phrases in PHRASES.values()]
+    return moves + places + [" ".join(pair) for pair in pairwise(CORPUS.split())]

@@ -7,7 +7,8 @@ B windows, P predictions, N tokens a picture, C numbers a token, T rows, D width
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -43,11 +44,11 @@ class WorldTraining:
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
     other_words: float = 0.3  # share of texts in other words than the vocabulary's
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
 class Phrases:
-    """All texts as one table of ids: phrase [scene or none, move, wording] -> a row of `ids` and its length."""
+    """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length."""
 
     def __init__(
         self, tokenizer: Tokenizer, walk: WalkConfig, scenes: tuple[str, ...], words: int, device: str
@@ -82,7 +83,7 @@ class Phrases:
 @torch.inference_mode()
 def encode(autoencoder: Autoencoder, walks: Walks, patch: int, device: str, dtype: torch.dtype) -> Tensor:
     """Latent tokens [W, L, N, C] of all frames, of the posterior's mean."""
-    model = autoencoder.to(device, dtype).to(memory_format=torch.channels_last)
+    model = deepcopy(autoencoder).to(device, dtype).to(memory_format=torch.channels_last)
     frames = walks.frames.reshape(-1, *walks.frames.shape[2:])
     parts = []
     for start in range(0, len(frames), 256):
