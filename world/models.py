@@ -26,16 +26,33 @@ def load(address: str, *, sampler: SamplerConfig | None = None, device: str | No
     Raises ModelError with what to do when the address does not work.
     """
     entry = MODELS.get(address)
-    if entry is None and not Path(address).is_dir():
-        raise ModelError(f"no model at {address!r}: use {', '.join(MODELS)} or a checkpoint directory")
+    if entry is None:
+        names = ", ".join(MODELS)
+        if Path(address).is_file():
+            raise ModelError(f"{address!r} is a file: use {names} or the directory that holds the checkpoint")
+        if not Path(address).is_dir():
+            raise ModelError(f"no model at {address!r}: use {names} or a checkpoint directory")
     return _resolve(entry or DIRECTORY)(address, sampler=sampler, device=device)
 
 
 def load_scene(address: str) -> Scene:
-    """The scene of that name ("studio", or "studio:door" for one of its starts), or a picture's path as a scene."""
+    """The scene of that name ("studio", or "studio:door" for one of its starts), or a picture's path as a scene.
+
+    Raises SceneError with what to do when the address does not work.
+    """
     return _resolve(SCENES)(address)
 
 
 def _resolve(entry: str) -> Callable[..., Any]:
     module, _, function = entry.partition(":")
-    return getattr(importlib.import_module(module), function)
+    try:
+        return getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{entry} needs the package {error.name!r}: {_cure(error.name or '')}") from error
+
+
+def _cure(package: str) -> str:
+    extra = {"mujoco": "sim", "flash_attn": "flash"}.get(package.partition(".")[0])
+    return (
+        f"pip install 'bagel-world[{extra}]'" if extra else "pip install -e . in the repository installs all it needs"
+    )

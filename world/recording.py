@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from world import lettering
 from world.files import atomic_path, atomic_write_text
 from world.settings import SamplerConfig
 from world.types import Action, Frame, State, WorldSpec
@@ -126,14 +127,14 @@ def contact_sheet(frames: Sequence[Frame], columns: int = 6, labels: Sequence[st
         _BACKGROUND,
     )
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(font_size)
     for i, frame in enumerate(frames):
         row, column = divmod(i, columns)
         x, y = margin + column * (cell_w + gap), margin + row * (cell_h + label_h + gap)
         sheet.paste(Image.fromarray(resized(frame, (cell_w, cell_h))), (x, y))
         if labels is not None:
-            text = _fitted(labels[i], font, cell_w)
-            draw.text((x + 1, y + cell_h + label_h / 2), text, _TEXT, font, anchor="lm")
+            text = lettering.fitted(labels[i], font_size, cell_w)
+            place = (x + 1, y + cell_h + label_h / 2)
+            draw.text(place, text, _TEXT, lettering.font(font_size, text), anchor="lm")
     return np.array(sheet)
 
 
@@ -189,12 +190,3 @@ def frame_digest(frame: Frame) -> str:
 
 def _even(length: float) -> int:
     return max(2, 2 * round(length / 2))
-
-
-def _fitted(text: str, font: Any, width: int) -> str:
-    """`text`, cut with an ellipsis where it is wider than `width` pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"

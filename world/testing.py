@@ -212,10 +212,13 @@ def _check_free_text(walk: _Walk) -> None:
         _require(after.step == 1, f"a sentence led to step {after.step}, not 1: treat it as any other action")
         return
     try:
-        walk.model.step([walk.states[0]], [sentence])
+        after = _one(walk.model.step([walk.states[0]], [sentence]), "step")
     except ModelError:
         return
-    raise _BrokenError('a sentence was taken: raise ModelError, or list "free_text" in spec.supports')
+    _require(
+        after.pose == walk.states[0].pose,
+        f'a sentence moved the eye to {after.pose}: raise ModelError, stay, or list "free_text" in spec.supports',
+    )
 
 
 def _check_ask(walk: _Walk) -> None:

@@ -107,15 +107,13 @@ class BadLengths(ToyWorld):
 
 
 class BadFreeText(ToyWorld):
-    def __init__(self) -> None:
-        super().__init__(frozenset({"free_text"}))
+    """Takes every sentence for the first move of the vocabulary."""
 
-    @property
-    def spec(self) -> WorldSpec:
-        return WorldSpec("toy", frozenset())
+    def __init__(self) -> None:
+        super().__init__(frozenset())
 
     def _after(self, state: State, action: Action) -> State:
-        return ToyWorld()._after(state, action)
+        return super()._after(state, action if action.name else state.scene.actions[1])
 
 
 class BadAsk(ToyWorld):

@@ -1,0 +1,75 @@
+"""What all command lines share: the published sampler flags under their published names, and errors as one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
+
+from world.errors import WorldError
+from world.settings import PRESETS, RenormType, SamplerConfig
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the text as written and shows defaults, except the default None."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """--model, --scene, --seed, --device and the sampler's flags."""
+    parser.add_argument("--model", default="tiny", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
+    parser.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, SCENE:START, or a picture's path")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
+    group = parser.add_argument_group(
+        "sampler", "published names and meanings; what is not given comes from the preset"
+    )
+    group.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: the model's own)")
+    group.add_argument(
+        "--num-timesteps", type=int, metavar="N", help="points of the time grid: N are N - 1 evaluations"
+    )
+    group.add_argument("--timestep-shift", type=float, metavar="X", help="above 1 spends more points on high noise")
+    group.add_argument("--cfg-text-scale", type=float, metavar="X", help="how strictly words are followed; 1 is off")
+    group.add_argument("--cfg-image-scale", type=float, metavar="X", help="how strictly the frame is kept; 1 is off")
+    group.add_argument(
+        "--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guidance is on where low < t <= high"
+    )
+    group.add_argument("--cfg-renorm-type", metavar="TYPE", help=f"{', '.join(get_args(RenormType))}")
+    group.add_argument("--cfg-renorm-min", type=float, metavar="X", help="0 against blur, 1 turns the renorm off")
+
+
+def sampler_of(args: argparse.Namespace) -> SamplerConfig | None:
+    """The sampler that the flags of `add_model_arguments` ask for; None when none was given.
+
+    Raises ValueError for an unknown preset or an impossible setting.
+    """
+    if args.preset is not None and args.preset not in PRESETS:
+        raise ValueError(f"no preset {args.preset!r}: the presets are {', '.join(PRESETS)}")
+    names = SamplerConfig.__dataclass_fields__
+    given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if "cfg_interval" in given:
+        given["cfg_interval"] = tuple(given["cfg_interval"])
+    if args.preset is None and not given:
+        return None
+    return replace(PRESETS[args.preset or default_preset(args.model)], **given)
+
+
+def default_preset(address: str) -> str:
+    """The preset that single flags start from when none is named."""
+    return "walk" if address in ("tiny", "sim") else "edit"
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """The exit status of `main`: what a person can mend ends it with one sentence on stderr and status 2."""
+    try:
+        return main() or 0
+    except (WorldError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,253 @@
+"""A person's walk, without a screen: states are looked at at once, the model works in a thread of its own.
+
+The game does not know what it plays: the dream and the simulator run through the same few verbs, which all return
+at once; `poll`, called every draw, takes in what the thread has finished.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+from world.errors import WorldError
+from world.recording import resized
+from world.types import Action, Scene, State, TrueWorld, WorldModel
+
+UNDO_STEPS = 500  # states kept
+
+_log = logging.getLogger(__name__)
+
+
+class Game:
+    """The walk of one person: a history of states, one model at a time, at most one job and one waiting action."""
+
+    def __init__(self, open_model: Callable[[str], WorldModel], address: str, scene: Scene, seed: int) -> None:
+        """Starts to load the model at `address`, by `open_model`, and to enter `scene`."""
+        self.scene = scene
+        self.seed = seed
+        self.address = address
+        self.states: deque[State] = deque(maxlen=UNDO_STEPS)
+        self.problem = ""  # what went wrong, for a person; the state before it stays usable
+        self.latencies: deque[float] = deque(maxlen=100)  # s, of the last steps
+        self._finished_at: deque[float] = deque(maxlen=100)  # s, on the monotonic clock
+        self._open_model = open_model
+        self._models: dict[str, WorldModel] = {}
+        self._worker = _Worker()
+        self._job: _Job | None = None
+        self._next: Callable[[], None] | None = None  # the verb that waits for the running job
+        self.reset()
+
+    @property
+    def state(self) -> State | None:
+        """What is seen now; None until the first model is there."""
+        return self.states[-1] if self.states else None
+
+    @property
+    def model(self) -> WorldModel | None:
+        """The model that makes the next step; None while it loads."""
+        return self._models.get(self.address)
+
+    @property
+    def doing(self) -> str:
+        """What the thread works on: "" when it waits for work, else "step", "start" or "load"."""
+        return self._job.kind if self._job else ""
+
+    @property
+    def doing_for(self) -> float:
+        """How long the running job has taken so far, in s."""
+        return time.monotonic() - self._job.started_at if self._job else 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a verb waits for the running job."""
+        return self._next is not None
+
+    def frames_per_second(self, over: float = 3.0) -> float:
+        """Frames a second, measured over the last `over` s; 0 when fewer than two came."""
+        now = time.monotonic()
+        recent = [t for t in self._finished_at if now - t <= over]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+    def act(self, action: Action) -> None:
+        """One step. While the model is at work the newest action waits, and an older one that waited is dropped."""
+        self._when_free(lambda: self._step(action))
+
+    def undo(self) -> bool:
+        """Back to the state before; a step in the making is given up instead. False at the beginning of the walk."""
+        self.problem, self._next = "", None
+        if self.doing == "step":
+            self._abandon()
+            return True
+        if len(self.states) < 2:
+            return False
+        self.states.pop()
+        return True
+
+    def reset(self) -> None:
+        """The scene's first start again, with the same seed, so that equal keys give the equal walk."""
+        self.enter(self.scene)
+
+    def enter(self, scene: Scene) -> None:
+        """Begins a walk in `scene`; the walk so far stays until the new one is there."""
+        self.problem = ""
+        self._abandon()
+        self._when_free(lambda: self._start(scene))
+
+    def switch(self, address: str) -> None:
+        """Goes on with another model from the very same place.
+
+        A world that knows every pose shows the true view at once; every other model goes on from the state as it is.
+        """
+        self.problem = ""
+        self._when_free(lambda: self._go_on_with(address))
+
+    def poll(self) -> list[State]:
+        """Takes in what is finished; the states that came new, oldest first."""
+        job = self._job
+        if job is None or not job.future.done():
+            return []
+        self._job = None
+        new: list[State] = []
+        error = job.future.exception()
+        if error is None:
+            new = job.take(job.future.result())
+        elif job.wanted:
+            self.problem = _for_a_person(error)
+            self._next = None
+        if self._next is not None:
+            waiting, self._next = self._next, None
+            waiting()
+        return new
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Ends the thread, waiting at most `timeout` s for a running job, and closes the models."""
+        if self._worker.close(timeout):
+            for model in self._models.values():
+                model.close()
+
+    def _step(self, action: Action) -> None:
+        state, model = self.state, self.model
+        if state is None or model is None:
+            return
+        if not action.name and "free_text" not in model.spec.supports:
+            self.problem = f"{model.spec.model} reads no sentences: it knows the moves of the scene alone."
+            return
+        self.problem = ""
+        self._run("step", lambda: model.step([state], [action]), self._take_step)
+
+    def _start(self, scene: Scene) -> None:
+        address, seed = self.address, self.seed
+
+        def job() -> list[State]:
+            return self._opened(address).reset([scene], [seed])
+
+        def take(states: list[State]) -> list[State]:
+            self.scene = scene
+            self.states.clear()
+            return self._append(states)
+
+        self._run("start" if address in self._models else "load", job, take)
+
+    def _go_on_with(self, address: str) -> None:
+        state = self.state
+        if state is None or address == self.address:
+            return
+
+        def job() -> list[State]:
+            model = self._opened(address)
+            if not isinstance(model, TrueWorld):
+                return []
+            (frame,) = model.view(state.scene, [state.pose])
+            frame = resized(frame, (state.frame.shape[1], state.frame.shape[0]))
+            return [replace(state, frames=(frame,), actions=(), memory=())]
+
+        def take(states: list[State]) -> list[State]:
+            self.address = address
+            return self._append(states)
+
+        self._run("start" if address in self._models else "load", job, take)
+
+    def _opened(self, address: str) -> WorldModel:
+        if address not in self._models:
+            self._models[address] = self._open_model(address)
+        return self._models[address]
+
+    def _take_step(self, states: list[State]) -> list[State]:
+        job_time = self._worker.last_seconds
+        self.latencies.append(job_time)
+        self._finished_at.append(time.monotonic())
+        return self._append(states)
+
+    def _append(self, states: list[State]) -> list[State]:
+        self.states.extend(states)
+        return states
+
+    def _when_free(self, verb: Callable[[], None]) -> None:
+        if self._job is None:
+            verb()
+        else:
+            self._next = verb
+
+    def _run(self, kind: str, job: Callable[[], list[State]], take: Callable[[list[State]], list[State]]) -> None:
+        self._job = _Job(kind, self._worker.run(job), take, time.monotonic())
+
+    def _abandon(self) -> None:
+        """Lets the running job, if any, end for nothing; a model that was being loaded stays loaded."""
+        self._next = None
+        if self._job is not None:
+            self._job = replace(self._job, take=lambda states: [], wanted=False)
+
+
+@dataclass(frozen=True)
+class _Job:
+    kind: str
+    future: Future[list[State]]
+    take: Callable[[list[State]], list[State]]
+    started_at: float
+    wanted: bool = True
+
+
+class _Worker:
+    """A daemon thread, so that closing the window never waits for a model."""
+
+    def __init__(self) -> None:
+        self.last_seconds = 0.0
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    def run(self, job: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    def close(self, timeout: float) -> bool:
+        """Whether the thread ended in time."""
+        self._jobs.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, future = item
+            begun = time.perf_counter()
+            try:
+                result = job()
+            except BaseException as error:  # noqa: BLE001 (handed to the game, which shows it)
+                future.set_exception(error)
+            else:
+                self.last_seconds = time.perf_counter() - begun
+                future.set_result(result)
+
+
+def _for_a_person(error: BaseException) -> str:
+    _log.debug("the model failed", exc_info=error)
+    text = " ".join(str(error).split())
+    return text if isinstance(error, WorldError | ValueError) else f"{type(error).__name__}: {text}"
