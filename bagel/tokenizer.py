@@ -49,6 +49,11 @@ class Tokenizer:
         self.backend.add_special_tokens([AddedToken(m, special=True, normalized=False) for m in MARKERS])
         self.start, self.end, self.image_start, self.image_end = (self.id(m) for m in MARKERS)
 
+    @property
+    def image_markers(self) -> tuple[int, int]:
+        """The ids before and after a picture block."""
+        return self.image_start, self.image_end
+
     @classmethod
     def from_directory(cls, directory: Path) -> Tokenizer:
         """Reads the tokenizer files of a checkpoint directory. Raises ModelError naming all that are missing."""

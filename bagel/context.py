@@ -1,0 +1,113 @@
+"""What a model has read is a value: a chain of keys and values whose past is shared, never copied or changed.
+
+L layers, B batch, G key heads, S rows in a batch's buffer, T rows, K head size. In a segment of a latent picture the
+two markers come first, then the latents: order inside a block matters to nobody who attends to all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from bagel.attention import as_bias, attention
+from bagel.config import LanguageConfig
+
+MAX_RUNS = 4  # up to here, rows of equal length are attended run by run; beyond, with one mask
+
+
+@dataclass(frozen=True)
+class Context:
+    """Appended blocks, oldest first, each one tensor [L, 2, G, T, K] of rotated keys and of values."""
+
+    segments: tuple[Tensor, ...] = ()
+    position: int = 0  # the next free rotary position
+
+    def __len__(self) -> int:
+        """Rows in the cache."""
+        return sum(segment.shape[3] for segment in self.segments)
+
+    def append(self, segment: Tensor, num_positions: int) -> Context:
+        """This context and one block more: a text takes a position a token, a picture one."""
+        return Context((*self.segments, segment), self.position + num_positions)
+
+    def drop(self, num_segments: int) -> Context:
+        """This context without its oldest blocks. Positions stay: only their differences count."""
+        if not 0 <= num_segments <= len(self.segments):
+            raise ValueError(f"cannot drop {num_segments} of {len(self.segments)} blocks")
+        return Context(self.segments[num_segments:], self.position)
+
+
+class Batch:
+    """B contexts side by side, ending at one column, with `room` free columns behind them for new rows.
+
+    The copy is made once; after that an evaluation only writes its own rows. Contexts are padded at the left: rows
+    of one length attend without any mask.
+    """
+
+    def __init__(
+        self, contexts: Sequence[Context], room: int, c: LanguageConfig, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.lengths = [len(context) for context in contexts]
+        self.positions = torch.tensor([context.position for context in contexts], device=device)  # [B]
+        self.filled = max(self.lengths)
+        shape = (c.num_hidden_layers, 2, len(contexts), c.num_key_value_heads, self.filled + room, c.head_dim)
+        self.kv = torch.zeros(shape, device=device, dtype=dtype)
+        self.new = 0  # rows of the latest evaluation
+        for b, context in enumerate(contexts):
+            end = self.filled - self.lengths[b]
+            for segment in context.segments:
+                start, end = end, end + segment.shape[3]
+                self.kv[:, :, b, :, start:end] = segment
+        self._runs = _runs(self.lengths)
+        pads = torch.tensor([self.filled - length for length in self.lengths], device=device)
+        self.seen = torch.arange(self.filled + room, device=device) >= pads[:, None]  # bool [B, S]
+        self._bias = as_bias(self.seen[:, None, None], dtype) if len(self._runs) > MAX_RUNS else None
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """The contexts start..stop alone, in the same memory."""
+        part = Batch.__new__(Batch)
+        part.lengths, part.positions = self.lengths[start:stop], self.positions[start:stop]
+        part.filled, part.new, part.kv = self.filled, self.new, self.kv[:, :, start:stop]
+        part._runs = _runs(part.lengths)
+        part.seen = self.seen[start:stop]
+        part._bias = self._bias[start:stop] if self._bias is not None and len(part._runs) > MAX_RUNS else None
+        return part
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The Transformer's `attend`: new rows see each other and their own past, or what `bias` allows.
+
+        The new rows take the columns behind the past and are overwritten next time, unless `keep` is called.
+        """
+        start, end = self.filled, self.filled + q.shape[2]
+        self.new = q.shape[2]
+        keys, values = self.kv[layer, 0], self.kv[layer, 1]  # [B, G, S, K]
+        keys[:, :, start:end], values[:, :, start:end] = k, v
+        if bias is None and self._bias is not None:
+            bias = self._bias[..., :end]
+        if bias is not None:
+            return attention(q, keys[:, :, :end], values[:, :, :end], bias)
+        parts = [
+            attention(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
+            for a, b, length in self._runs
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def keep(self) -> None:
+        """Makes the rows of the latest evaluation part of the past."""
+        self.filled += self.new
+        self.lengths = [length + self.new for length in self.lengths]
+        self._runs = [(a, b, length + self.new) for a, b, length in self._runs]
+
+
+def _runs(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Neighbours of equal length as (first row, row behind the last, length)."""
+    runs, start = [], 0
+    for length, group in groupby(lengths):
+        stop = start + len(list(group))
+        runs.append((start, stop, length))
+        start = stop
+    return runs

@@ -1,0 +1,198 @@
+"""Sampling: a shifted schedule, guidance branches as rows of one batch, renorm, Euler steps; nothing is remembered.
+
+B pictures, C branches of guidance, R = C * B rows of a batch, N latent tokens, P numbers of a token, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import factorial
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from bagel.context import Batch, Context
+from bagel.embed import grid_positions
+from bagel.model import Bagel
+from world.settings import SamplerConfig
+
+Callback = Callable[[int, Tensor, Tensor], None]  # (step, x_t [B, N, P], v_t [B, N, P]) after every evaluation
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What B pictures are conditioned on: everything; all but the last text; all but the pictures.
+
+    The last two are needed only where their guidance scale is above 1.
+    """
+
+    gen: Sequence[Context]
+    cfg_text: Sequence[Context] | None = None
+    cfg_image: Sequence[Context] | None = None
+
+
+def schedule(num_timesteps: int, shift: float) -> Tensor:
+    """float32 [num_timesteps]: times from 1 (noise) to 0 (clean). N points are N - 1 evaluations."""
+    u = torch.linspace(1, 0, num_timesteps)
+    return shift * u / (1 + (shift - 1) * u)
+
+
+def is_guided(t: float, interval: tuple[float, float]) -> bool:
+    """Whether guidance is on at time t (after the shift): low end excluded, high end included."""
+    return interval[0] < t <= interval[1]
+
+
+def combine(v: Tensor, v_text: Tensor, v_image: Tensor | None, c: SamplerConfig) -> Tensor:
+    """Guided velocity [B, N, P] from those on everything, without the last text, without pictures (bagel-spec 8.4).
+
+    With a text scale of 1 or less the image scale does nothing. "global" takes one norm over each picture.
+    """
+
+    def renormed(y: Tensor, dims: tuple[int, ...]) -> Tensor:
+        ratio = torch.linalg.vector_norm(v, dim=dims, keepdim=True) / (
+            torch.linalg.vector_norm(y, dim=dims, keepdim=True) + 1e-8
+        )
+        return y * ratio.clamp(c.cfg_renorm_min, 1.0)
+
+    def away_from_image(y: Tensor) -> Tensor:
+        return y if v_image is None or c.cfg_image_scale <= 1 else v_image + c.cfg_image_scale * (y - v_image)
+
+    if c.cfg_text_scale <= 1:
+        return v
+    guided = v_text + c.cfg_text_scale * (v - v_text)
+    if c.cfg_renorm_type == "text_channel":
+        return away_from_image(renormed(guided, (-1,)))
+    return renormed(away_from_image(guided), (-1,) if c.cfg_renorm_type == "channel" else (-2, -1))
+
+
+@torch.no_grad()
+def sample(
+    model: Bagel,
+    markers: tuple[int, int],
+    conditions: Conditions,
+    noise: Tensor,
+    grid: tuple[int, int],
+    config: SamplerConfig,
+    taylor: bool = False,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Latent tokens, float32 [B, N, P], of pictures on a grid (rows, columns), from normal `noise` [B, N, P].
+
+    `markers` are the token ids around a picture. `taylor` skips most evaluations by extrapolation (bagel-spec 8.6).
+    An exception that `callback` raises ends the sampling. Raises ValueError where a needed branch is missing.
+    """
+    branches = _branches(conditions, config)
+    velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
+    extrapolations = [Extrapolation() for _ in branches] if taylor else None
+    x_t = noise.to(model.device, torch.float32)
+    times = schedule(config.num_timesteps, config.timestep_shift)
+    for step, (t, t_next) in enumerate(pairwise(times)):
+        guided = len(branches) > 1 and is_guided(t.item(), config.cfg_interval)
+        num_branches = len(branches) if guided else 1
+        v = velocity.of_branches(x_t, t, num_branches, extrapolations).float()
+        v_t = combine(v[0], v[1], v[2] if num_branches > 2 else None, config) if guided else v[0]
+        if callback is not None:
+            callback(step, x_t, v_t)
+        x_t = x_t - v_t * (t - t_next).item()
+    return x_t
+
+
+def _branches(conditions: Conditions, config: SamplerConfig) -> list[Sequence[Context]]:
+    """The branches that the scales ask for: gen, cfg_text, cfg_image."""
+    if config.cfg_text_scale <= 1:
+        return [conditions.gen]
+    if conditions.cfg_text is None:
+        raise ValueError(f"cfg_text_scale {config.cfg_text_scale} needs the contexts without the last text")
+    if config.cfg_image_scale <= 1:
+        return [conditions.gen, conditions.cfg_text]
+    if conditions.cfg_image is None:
+        raise ValueError(f"cfg_image_scale {config.cfg_image_scale} needs the contexts without pictures")
+    return [conditions.gen, conditions.cfg_text, conditions.cfg_image]
+
+
+class Extrapolation:
+    """TaylorSeer on the last layer's output: a Taylor series from divided differences (bagel-spec 8.6).
+
+    Evaluations 0 to 4 and then every third are real; the order grows by one with each from the fifth on, up to six.
+    """
+
+    def __init__(self) -> None:
+        self.evaluation = 0
+        self.last = 0  # the latest real evaluation
+        self.terms: list[Tensor] = []
+
+    @property
+    def due(self) -> bool:
+        """Whether the next evaluation must be real."""
+        return self.evaluation < 5 or (self.evaluation - 4) % 3 == 0
+
+    def learn(self, output: Tensor) -> None:
+        """Takes in a real evaluation."""
+        terms = [output]
+        if self.evaluation > 3:
+            for older in self.terms[:6]:
+                terms.append((terms[-1] - older) / (self.evaluation - self.last))
+        self.terms, self.last = terms, self.evaluation
+        self.evaluation += 1
+
+    def guess(self) -> Tensor:
+        """Stands in for an evaluation."""
+        ahead = self.evaluation - self.last
+        self.evaluation += 1
+        return torch.stack([term * (ahead**i / factorial(i)) for i, term in enumerate(self.terms)]).sum(0)
+
+
+class Velocity:
+    """The model as a function of x_t and t on R contexts, whose keys and values are laid out once."""
+
+    def __init__(
+        self, model: Bagel, markers: tuple[int, int], contexts: Sequence[Context], grid: tuple[int, int]
+    ) -> None:
+        self.model = model
+        num_tokens = grid[0] * grid[1]
+        self.batch = Batch(contexts, num_tokens + 2, model.config.language, model.device, model.dtype)
+        self.grid_positions = grid_positions(*grid, model.config.max_latent_size, model.device)
+        self.markers = model.embed_ids(torch.tensor(markers, device=model.device))  # [2, D]
+        self._parts: dict[tuple[int, int], Batch] = {(0, len(contexts)): self.batch}
+
+    def hidden(self, x_t: Tensor, t: Tensor, start: int, stop: int) -> Tensor:
+        """The last layer's output [rows, N, D] for x_t [rows, N, P] on the contexts start..stop."""
+        if (start, stop) not in self._parts:
+            self._parts[start, stop] = self.batch.rows(start, stop)
+        batch = self._parts[start, stop]
+        gen = self.model.embed_latents(x_t, t.to(x_t.device).reshape(1), self.grid_positions)
+        und = self.markers.expand(len(gen), -1, -1)
+        positions = batch.positions[:, None].expand(-1, 2 + x_t.shape[1])  # a picture takes one position
+        return self.model.transformer.hidden(und, gen, positions, batch.attend)[1]
+
+    def out(self, hidden: Tensor) -> Tensor:
+        """Velocity [..., N, P] from the last layer's output."""
+        return self.model.llm2vae(self.model.transformer.norm_gen(hidden))
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Velocity [R, N, P] for x_t [R, N, P] at one time."""
+        return self.out(self.hidden(x_t, t, 0, len(x_t)))
+
+    def of_branches(
+        self, x_t: Tensor, t: Tensor, num_branches: int, extrapolations: list[Extrapolation] | None
+    ) -> Tensor:
+        """Velocity [C, B, N, P] of the first branches for x_t [B, N, P], real or extrapolated."""
+        num_pictures = len(x_t)
+        due = [i for i in range(num_branches) if extrapolations is None or extrapolations[i].due]
+        real = {}
+        if due:  # always neighbours: the guidance branches count their evaluations together
+            rows = repeat(x_t, "b n p -> (c b) n p", c=len(due))
+            hidden = self.hidden(rows, t, due[0] * num_pictures, (due[-1] + 1) * num_pictures)
+            if extrapolations is None:
+                return rearrange(self.out(hidden), "(c b) n p -> c b n p", b=num_pictures)
+            real = dict(zip(due, rearrange(hidden, "(c b) n d -> c b n d", b=num_pictures), strict=True))
+        assert extrapolations is not None  # without them every branch is due
+        outputs = []
+        for i, extrapolation in enumerate(extrapolations[:num_branches]):
+            if i in real:
+                extrapolation.learn(real[i])
+            outputs.append(real[i] if i in real else extrapolation.guess())
+        return self.out(torch.stack(outputs))

@@ -1,0 +1,72 @@
+"""Pictures in: to RGB, resized by the published rule, to floats in [-1, 1] (bagel-spec 4.1 and 4.2).
+
+H and W pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from bagel.config import TransformConfig
+from world.errors import SceneError
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """The RGB picture in a file. Raises SceneError where there is none or it is broken."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return to_rgb(image)
+    except FileNotFoundError:
+        raise SceneError(f"there is no picture {path}: check the path") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise SceneError(f"{path} cannot be read as a picture ({error}): give a whole PNG or JPEG file") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB; what is transparent becomes white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def output_size(width: int, height: int, rule: TransformConfig, num_images: int = 1) -> tuple[int, int]:
+    """(width, height) after the resize rule. Small pictures grow; a very long one ends below the minimum.
+
+    The cap on pixels, shared by `num_images` pictures, is applied with the ratio of areas as the factor of a side, as
+    published: it shrinks more than it must.
+    """
+
+    def snap(side: int) -> int:
+        return max(rule.image_stride, round(side / rule.image_stride) * rule.image_stride)  # halves go to even
+
+    def scaled(factor: float) -> tuple[int, int]:
+        return snap(round(width * factor)), snap(round(height * factor))
+
+    factor = min(rule.max_image_size / max(width, height), 1.0)
+    width, height = scaled(max(factor, rule.min_image_size / min(width, height)))
+    most = rule.max_pixels / num_images
+    if width * height > most:
+        width, height = scaled(most / (width * height))
+    if max(width, height) > rule.max_image_size:
+        width, height = scaled(rule.max_image_size / max(width, height))
+    return width, height
+
+
+def resize(image: Image.Image, rule: TransformConfig, num_images: int = 1) -> Image.Image:
+    """The picture after the resize rule, bicubic."""
+    return image.resize(output_size(*image.size, rule, num_images), Image.Resampling.BICUBIC)
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """float32 [3, H, W] in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+    return rearrange(pixels.float() / 255 * 2 - 1, "h w c -> c h w")
