@@ -87,10 +87,20 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         """One action: its number in `scene.actions`, or its words where action_type is "text"."""
         if self.state is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        move = self._meant(action)
+        move = self.action_of(action)
         (self.state,) = self.model.step([self.state], [move])
         self._show()
         return self._observation(self.state), 0.0, False, False, self._info(self.state, move.text)
+
+    def action_of(self, action: MoveOrWords) -> Action:
+        """What `action` means here. Raises ValueError where it means nothing."""
+        if isinstance(self.action_space, spaces.Text):
+            if not isinstance(action, str) or not action.strip():
+                raise ValueError(f"an action is a sentence here, got {action!r}")
+            return self._by_text.get(action, Action(action))
+        if not self.action_space.contains(action):
+            raise ValueError(f"an action is a number from 0 to {len(self.scene.actions) - 1} here, got {action!r}")
+        return self.scene.actions[int(cast(int, action))]
 
     def render(self) -> Frame | None:  # pyright: ignore[reportIncompatibleMethodOverride] (Gymnasium's generic is wider)
         """The frame for "rgb_array"; for "human" the window is kept up to date by reset and step."""
@@ -108,15 +118,6 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
             self._window = None
         if self._owns_model:
             self.model.close()
-
-    def _meant(self, action: MoveOrWords) -> Action:
-        if isinstance(self.action_space, spaces.Text):
-            if not isinstance(action, str) or not action.strip():
-                raise ValueError(f"an action is a sentence here, got {action!r}")
-            return self._by_text.get(action, Action(action))
-        if not self.action_space.contains(action):
-            raise ValueError(f"an action is a number from 0 to {len(self.scene.actions) - 1} here, got {action!r}")
-        return self.scene.actions[int(cast(int, action))]
 
     def _need_free_text(self) -> None:
         spec = self.model.spec

@@ -40,6 +40,7 @@ class Game:
         self._open_model = open_model
         self._models: dict[str, WorldModel] = {}
         self._worker = _Worker()
+        self.loading = address  # the address that is being loaded, or was last
         self._job: _Job | None = None
         self._next: Callable[[], None] | None = None  # the verb that waits for the running job
         self.reset()
@@ -153,7 +154,7 @@ class Game:
             self.states.clear()
             return self._append(states)
 
-        self._run("start" if address in self._models else "load", job, take)
+        self._prepare(address, job, take)
 
     def _go_on_with(self, address: str) -> None:
         state = self.state
@@ -172,6 +173,12 @@ class Game:
             self.address = address
             return self._append(states)
 
+        self._prepare(address, job, take)
+
+    def _prepare(
+        self, address: str, job: Callable[[], list[State]], take: Callable[[list[State]], list[State]]
+    ) -> None:
+        self.loading = address
         self._run("start" if address in self._models else "load", job, take)
 
     def _opened(self, address: str) -> WorldModel:

@@ -25,14 +25,19 @@ def load(address: str, *, sampler: SamplerConfig | None = None, device: str | No
     `sampler` None means the model's own default; `device` None means CUDA where there is one, else the CPU.
     Raises ModelError with what to do when the address does not work.
     """
-    entry = MODELS.get(address)
-    if entry is None:
-        names = ", ".join(MODELS)
-        if Path(address).is_file():
-            raise ModelError(f"{address!r} is a file: use {names} or the directory that holds the checkpoint")
-        if not Path(address).is_dir():
-            raise ModelError(f"no model at {address!r}: use {names} or a checkpoint directory")
-    return _resolve(entry or DIRECTORY)(address, sampler=sampler, device=device)
+    return _resolve(entry_of(address))(address, sampler=sampler, device=device)
+
+
+def entry_of(address: str) -> str:
+    """The "module:function" that loads `address`; raises ModelError at once where there is nothing to load."""
+    if address in MODELS:
+        return MODELS[address]
+    if Path(address).is_dir():
+        return DIRECTORY
+    names = ", ".join(MODELS)
+    if Path(address).is_file():
+        raise ModelError(f"{address!r} is a file: use {names} or the directory that holds the checkpoint")
+    raise ModelError(f"no model at {address!r}: use {names} or a checkpoint directory")
 
 
 def load_scene(address: str) -> Scene:

@@ -181,6 +181,33 @@ def save_log(path: str | Path, lines: Iterable[dict[str, Any]]) -> None:
     atomic_write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
+def save_walk(
+    folder: str | Path,
+    spec: WorldSpec,
+    states: Sequence[State],
+    actions: Sequence[Action],
+    sampler: SamplerConfig | None = None,
+) -> list[Path]:
+    """Writes walk.mp4, sheet.png and walk.ndjson into `folder`.
+
+    `actions[i]` led from `states[i]` to `states[i + 1]`. Returns the three paths.
+    """
+    folder = Path(folder)
+    paths = [folder / name for name in ("walk.mp4", "sheet.png", "walk.ndjson")]
+    frames = [state.frame for state in states]
+    labels = ["start", *(f"{state.step} · {action.text}" for state, action in zip(states[1:], actions, strict=True))]
+    save_video(paths[0], frames)
+    save_png(paths[1], contact_sheet(frames, columns=sheet_columns(len(frames)), labels=labels))
+    lines = (log_step(state, action) for state, action in zip(states[1:], actions, strict=True))
+    save_log(paths[2], [log_header(spec, states[0], sampler), *lines])
+    return paths
+
+
+def sheet_columns(num_frames: int) -> int:
+    """Columns that make a page of about 3 to 2, between 2 and 10."""
+    return max(2, min(10, round((1.5 * num_frames) ** 0.5)))
+
+
 def frame_digest(frame: Frame) -> str:
     """16 hexadecimal digits that tell whether a replay drew the same picture."""
     h = hashlib.blake2b(repr(frame.shape).encode(), digest_size=8)

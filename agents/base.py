@@ -1,0 +1,17 @@
+"""Who acts in a world: anything that turns what is seen into the next action."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+from world.types import Frame
+
+Choice: TypeAlias = int | str  # the number of an action in the scene's vocabulary, or a sentence
+
+
+class Agent(Protocol):
+    """Acts in `BagelWorld/Walk-v0`."""
+
+    def act(self, observation: Frame, info: dict[str, Any]) -> Choice:
+        """The next action, from the frame, uint8 [H, W, 3], and the environment's info."""
+        ...

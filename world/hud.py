@@ -1,0 +1,201 @@
+"""What the window draws over and beside the frame: where one is, how fast it goes, which keys do what."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+import pygame
+
+from world import keys, lettering, window
+from world.game import Game
+from world.types import Frame
+from world.window import ACCENT, ALARM, BACKGROUND, DIM, PANEL, TEXT, Rect
+
+PANEL_WIDTH = 19.0  # letters
+SLOW = 0.25  # s after which a running step is shown as such
+
+
+def window_size(width: int, height: int) -> tuple[int, int]:
+    """The window in which a frame is shown `width` x `height` pixels large, with the panel beside it."""
+    size = _letter_size(height + 2 * _letter_size(height))
+    return width + round((PANEL_WIDTH + 3) * size), max(height + 2 * size, 40 * size)
+
+
+def _letter_size(height: int) -> int:
+    """Pixels, for a window that is `height` high: everything grows with it."""
+    return max(11, min(40, round(height / 51)))
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What the loop knows beyond the game."""
+
+    hidden: bool = False
+    paused: bool = False
+    chosen: str = ""  # words of the action that a paused game would take
+    held: frozenset[str] = frozenset()  # names of actions whose keys are down
+    notice: str = ""
+    recording: int = 0  # frames so far; 0 when off
+
+
+class Hud:
+    """Draws a `Game` onto a window's surface of any size."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[Frame, tuple[int, int]] | None = None
+        self._picture: pygame.Surface | None = None
+
+    def draw(self, surface: pygame.Surface, game: Game, overlay: Overlay) -> None:
+        """One whole picture of the window."""
+        surface.fill(BACKGROUND)
+        box = surface.get_rect()
+        size = _letter_size(box.height)
+        margin = size
+        side = round(PANEL_WIDTH * size)
+        with_panel = not overlay.hidden and box.width - side > 0.4 * box.width
+        if with_panel:
+            column = pygame.Rect(box.right - side - margin, margin, side, box.height - 2 * margin)
+            window.panel(surface, column, PANEL, radius=size)
+            _Column(surface, column, size).draw(game, overlay)
+            box = pygame.Rect(0, 0, column.left, box.height)
+        stage = box.inflate(-2 * margin, -2 * margin)
+        frame = game.state.frame if game.state else game.scene.starts[0].frame
+        place = self._blit_frame(surface, frame, stage, radius=size)
+        self._draw_over(surface, place, size, game, overlay)
+
+    def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int) -> Rect:
+        place = window.fitting((frame.shape[1], frame.shape[0]), stage)
+        if self._shown is None or self._shown[0] is not frame or self._shown[1] != place.size:
+            self._picture = window.picture(frame, place.size, radius)
+            self._shown = (frame, place.size)
+        if self._picture is not None:
+            surface.blit(self._picture, place)
+        return place
+
+    def _draw_over(self, surface: pygame.Surface, place: Rect, size: int, game: Game, overlay: Overlay) -> None:
+        if game.problem:
+            hint = "The place where you were is still there: go on with any key." if game.state else ""
+            window.card(surface, place, "That did not work", game.problem, hint, size)
+        elif game.doing in ("load", "start") and game.doing_for > SLOW:
+            what = f"Loading {game.loading}" if game.doing == "load" else "Getting ready"
+            dots = "." * (1 + int(game.doing_for * 2) % 3)
+            window.card(surface, place, what + dots, _patience(game), "", size)
+        if game.doing and game.doing_for > SLOW:
+            _draw_pulse(surface, place, size, game.doing_for)
+        if overlay.recording:
+            _draw_recording(surface, place, size, overlay.recording)
+        if overlay.paused and not overlay.hidden:
+            next_step = f" · next: {overlay.chosen}" if overlay.chosen else ""
+            _chip(surface, f"Paused{next_step} · N makes one step", (place.centerx, place.top + 2 * size), size)
+        if overlay.notice:
+            _chip(surface, overlay.notice, (place.centerx, place.bottom - 2 * size), size, place.width - 2 * size)
+
+
+class _Column:
+    """The panel beside the frame, filled from the top."""
+
+    def __init__(self, surface: pygame.Surface, rect: Rect, size: int) -> None:
+        self._surface, self._rect, self._size = surface, rect, size
+        self._x, self._right = rect.left + round(1.4 * size), rect.right - round(1.4 * size)
+        self._y = rect.top + round(1.9 * size)
+
+    def draw(self, game: Game, overlay: Overlay) -> None:
+        size = self._size
+        width = self._right - self._x
+        title = lettering.fitted(game.scene.name.capitalize(), round(1.7 * size), width)
+        window.text(self._surface, title, (self._x, self._y), round(1.7 * size))
+        self._y += round(1.9 * size)
+        for line in lettering.wrapped(game.scene.caption, round(0.88 * size), width)[:3]:
+            window.text(self._surface, line, (self._x, self._y), round(0.88 * size), DIM)
+            self._y += round(1.25 * size)
+        self._y += round(0.7 * size)
+        for label, value in _facts(game):
+            self._row(label, value)
+        self._rule()
+        names = {action.name for action in game.scene.actions}
+        for binding in keys.MOVES:
+            if names.intersection(binding.does):
+                self._keys(binding, overlay.held)
+        self._rule()
+        for binding in keys.VERBS:
+            self._keys(binding, overlay.held)
+
+    def _row(self, label: str, value: str) -> None:
+        size = self._size
+        window.text(self._surface, label, (self._x, self._y), round(0.92 * size), DIM)
+        room = self._right - self._x - 5.2 * size
+        window.text(self._surface, lettering.fitted(value, size, room), (self._right, self._y), size, TEXT, "right")
+        self._y += round(1.55 * size)
+
+    def _rule(self) -> None:
+        y = self._y + round(0.1 * self._size)
+        pygame.draw.line(self._surface, window.RAISED, (self._x, y), (self._right, y))
+        self._y = y + round(1.35 * self._size)
+
+    def _keys(self, binding: keys.Binding, held: frozenset[str]) -> None:
+        size = self._size
+        if self._y > self._rect.bottom - size:
+            return
+        x = float(self._x)
+        for cap, does in zip(binding.caps, binding.does, strict=True):
+            x += window.keycap(self._surface, cap, (x, self._y), round(0.85 * size), does in held) + 0.35 * size
+        window.text(self._surface, binding.caption, (self._right, self._y), round(0.92 * size), DIM, "right")
+        self._y += round(1.85 * size)
+
+
+def _facts(game: Game) -> list[tuple[str, str]]:
+    model, state = game.model, game.state
+    exact = model is not None and "pose" in model.spec.supports
+    fps = game.frames_per_second()
+    facts = [
+        ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
+        ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
+        ("Latency", f"{1000 * statistics.median(game.latencies):.0f} ms" if game.latencies else "no step yet"),
+    ]
+    if state is None:
+        return [*facts, ("Seed", str(game.seed))]
+    pose = state.pose
+    action = state.actions[-1].text if state.actions and state.step else "start"
+    facts += [
+        ("Step", str(state.step)),
+        ("Action", action),
+        ("Place", f"{pose.x:.1f}, {pose.y:.1f} m"),
+        ("Gaze", f"{pose.yaw:.0f}°, {'up' if pose.pitch >= 0 else 'down'} {abs(pose.pitch):.0f}°"),
+    ]
+    if any(action.object_yaw for action in game.scene.actions):
+        facts.append(("Object", f"{pose.object_yaw:.0f}°"))
+    return [*facts, ("Seed", str(state.seed))]
+
+
+def _patience(game: Game) -> str:
+    if game.doing_for < 5:
+        return "One moment."
+    return f"{game.doing_for:.0f} s so far. Large models take minutes the first time; Esc leaves."
+
+
+def _draw_pulse(surface: pygame.Surface, place: Rect, size: int, seconds: float) -> None:
+    """A short bar that wanders along the frame's lower edge while the model thinks."""
+    width, height = place.width // 5, max(3, size // 4)
+    x = place.left + size + round((place.width - width - 2 * size) * (0.5 - 0.5 * math.cos(2.2 * seconds)))
+    window.panel(surface, pygame.Rect(x, place.bottom - 2 * height, width, height), ACCENT, radius=height // 2)
+
+
+def _draw_recording(surface: pygame.Surface, place: Rect, size: int, num_frames: int) -> None:
+    words = f"REC  {num_frames}"
+    width = round(lettering.font(size).getlength(words) + 3.2 * size)
+    chip = pygame.Rect(place.left + size, place.top + size, width, 2 * size)
+    window.panel(surface, chip, PANEL, radius=size, alpha=225)
+    dot = pygame.Rect(0, 0, round(0.8 * size), round(0.8 * size))
+    dot.center = (chip.left + size, chip.centery)
+    window.panel(surface, dot, ALARM, radius=size)
+    window.text(surface, words, (chip.left + 1.9 * size, chip.centery), size)
+
+
+def _chip(surface: pygame.Surface, words: str, center: tuple[int, int], size: int, room: float = math.inf) -> None:
+    words = lettering.fitted(words, size, room - 2.4 * size)
+    chip = pygame.Rect(0, 0, round(lettering.font(size, words).getlength(words) + 2.4 * size), round(2.1 * size))
+    chip.center = center
+    window.panel(surface, chip, PANEL, radius=size, alpha=232)
+    window.text(surface, words, chip.center, size, TEXT, "center")
