@@ -41,6 +41,9 @@ class Context:
         return Context(self.segments[num_segments:], self.position)
 
 
+EMPTY = Context()
+
+
 class Batch:
     """B contexts side by side, ending at one column, with `room` free columns behind them for new rows.
 

@@ -5,14 +5,15 @@ H and W pixels, N latent tokens, P numbers of a token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from bagel.context import Context
+from bagel.context import EMPTY, Context
 from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.sampler import Callback, Conditions, sample
 from bagel.transforms import resize, to_pixels
@@ -35,6 +36,9 @@ THINK_TO_PAINT = (
 )
 
 
+Draw = Callable[[tuple[int, ...]], Tensor]  # a shape to normal numbers, e.g. partial(torch.randn, generator=...)
+
+
 @dataclass(frozen=True)
 class Conversation:
     """What has been said and shown, as the contexts of the three guidance branches; adding returns a new one.
@@ -43,9 +47,9 @@ class Conversation:
     """
 
     checkpoint: Checkpoint
-    gen: Context = Context()
-    cfg_text: Context = Context()
-    cfg_image: Context = Context()
+    gen: Context = EMPTY
+    cfg_text: Context = EMPTY
+    cfg_image: Context = EMPTY
     size: tuple[int, int] | None = None
 
     def text(self, words: str) -> Conversation:
@@ -59,19 +63,17 @@ class Conversation:
         said = self.text(words)
         return replace(said, cfg_text=said.gen)
 
-    def picture(
-        self, image: Image.Image, vae: bool = True, vit: bool = True, generator: torch.Generator | None = None
-    ) -> Conversation:
+    def picture(self, image: Image.Image, vae: bool = True, vit: bool = True, draw: Draw | None = None) -> Conversation:
         """What the person shows: as latents (to paint from), as ViT features (to understand), or as both, in order.
 
-        The picture is resized by the VAE rule, and the ViT sees that one. `generator` draws the autoencoder's
-        posterior on the CPU, as published; without one its mean is taken, which repeats exactly.
+        The picture is resized by the VAE rule, and the ViT sees that one. `draw` makes the normal numbers of the
+        autoencoder's posterior, which the published code samples; without it the posterior's mean is taken.
         """
         c = self.checkpoint.config
         image = resize(image, c.vae_transform)
         gen = self.gen
         if vae:
-            gen = self._read([gen], [[encode_picture(self.checkpoint, to_pixels(image), generator)]])[0]
+            gen = self._read([gen], [[encode_picture(self.checkpoint, to_pixels(image), draw)]])[0]
         if vit:
             gen = self._read([gen], [[see_picture(self.checkpoint, to_pixels(resize(image, c.vit_transform)))]])[0]
         return replace(self, gen=gen, cfg_text=gen, size=(image.height, image.width))
@@ -166,21 +168,18 @@ def ask(
     return conversation.write(max_length, temperature, torch.Generator().manual_seed(seed))
 
 
-def encode_picture(checkpoint: Checkpoint, pixels: Tensor, generator: torch.Generator | None = None) -> LatentPicture:
-    """Pixels [3, H, W] in [-1, 1] as a block of latents: the posterior's mean, or a sample with a CPU generator."""
-    return latent_picture(checkpoint, encode_latent(checkpoint, pixels[None], generator)[0])
+def encode_picture(checkpoint: Checkpoint, pixels: Tensor, draw: Draw | None = None) -> LatentPicture:
+    """Pixels [3, H, W] in [-1, 1] as a block of latents: the posterior's mean, or its sample with `draw`."""
+    return latent_picture(checkpoint, encode_latent(checkpoint, pixels[None], draw)[0])
 
 
 @torch.no_grad()
-def encode_latent(checkpoint: Checkpoint, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def encode_latent(checkpoint: Checkpoint, pixels: Tensor, draw: Draw | None = None) -> Tensor:
     """Pixels [B, 3, H, W] in [-1, 1] to scaled latents [B, C, h, w]."""
     c = checkpoint.config.autoencoder
     weight = checkpoint.autoencoder.encoder.conv_in.weight
-    eps = None
-    if generator is not None:
-        shape = (len(pixels), c.z_channels, pixels.shape[2] // c.downsample, pixels.shape[3] // c.downsample)
-        eps = torch.randn(shape, generator=generator).to(weight)
-    return checkpoint.autoencoder.encode(pixels.to(weight), eps)
+    shape = (len(pixels), c.z_channels, pixels.shape[2] // c.downsample, pixels.shape[3] // c.downsample)
+    return checkpoint.autoencoder.encode(pixels.to(weight), draw(shape).to(weight) if draw else None)
 
 
 def latent_picture(checkpoint: Checkpoint, latent: Tensor) -> LatentPicture:
@@ -219,5 +218,5 @@ def _follow(conversation: Conversation, turns: Sequence[Turn], generator: torch.
         if isinstance(turn, str):
             conversation = conversation.text(turn)
         else:
-            conversation = conversation.picture(turn, generator=generator)
+            conversation = conversation.picture(turn, draw=partial(torch.randn, generator=generator))
     return conversation
