@@ -129,9 +129,8 @@ class Game:
 
     def close(self, timeout: float = 5.0) -> None:
         """Ends the thread, waiting at most `timeout` s for a running job, and closes the models."""
-        if self._worker.close(timeout):
-            for model in self._models.values():
-                model.close()
+        self._worker.run(self._close_models)  # where they worked: OpenGL belongs to a thread
+        self._worker.close(timeout)
 
     def _step(self, action: Action) -> None:
         state, model = self.state, self.model
@@ -171,6 +170,7 @@ class Game:
 
         def take(states: list[State]) -> list[State]:
             self.address = address
+            self.latencies.clear()
             return self._append(states)
 
         self._prepare(address, job, take)
@@ -185,6 +185,10 @@ class Game:
         if address not in self._models:
             self._models[address] = self._open_model(address)
         return self._models[address]
+
+    def _close_models(self) -> None:
+        for model in self._models.values():
+            model.close()
 
     def _take_step(self, states: list[State]) -> list[State]:
         job_time = self._worker.last_seconds
@@ -235,11 +239,10 @@ class _Worker:
         self._jobs.put((job, future))
         return future
 
-    def close(self, timeout: float) -> bool:
-        """Whether the thread ended in time."""
+    def close(self, timeout: float) -> None:
+        """No further jobs; waits at most `timeout` s for those that are there."""
         self._jobs.put(None)
         self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:

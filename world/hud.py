@@ -10,7 +10,7 @@ import pygame
 
 from world import keys, lettering, window
 from world.game import Game
-from world.types import Frame
+from world.types import Frame, Scene
 from world.window import ACCENT, ALARM, BACKGROUND, DIM, PANEL, TEXT, Rect
 
 PANEL_WIDTH = 19.0  # letters
@@ -46,6 +46,8 @@ class Hud:
     def __init__(self) -> None:
         self._shown: tuple[Frame, tuple[int, int]] | None = None
         self._picture: pygame.Surface | None = None
+        self._told: object = None  # what the column shows
+        self._column: pygame.Surface | None = None
 
     def draw(self, surface: pygame.Surface, game: Game, overlay: Overlay) -> None:
         """One whole picture of the window."""
@@ -57,13 +59,25 @@ class Hud:
         with_panel = not overlay.hidden and box.width - side > 0.4 * box.width
         if with_panel:
             column = pygame.Rect(box.right - side - margin, margin, side, box.height - 2 * margin)
-            window.panel(surface, column, PANEL, radius=size)
-            _Column(surface, column, size).draw(game, overlay)
+            self._blit_column(surface, column, size, game, overlay)
             box = pygame.Rect(0, 0, column.left, box.height)
         stage = box.inflate(-2 * margin, -2 * margin)
         frame = game.state.frame if game.state else game.scene.starts[0].frame
         place = self._blit_frame(surface, frame, stage, radius=size)
         self._draw_over(surface, place, size, game, overlay)
+
+    def _blit_column(self, surface: pygame.Surface, rect: Rect, size: int, game: Game, overlay: Overlay) -> None:
+        """Drawn anew only when something in it changed: sixty times a second its hundred parts would cost a core."""
+        facts = _facts(game)
+        told = (rect.size, game.scene.name, facts, overlay.held)
+        if self._column is None or told != self._told:
+            self._told = told
+            self._column = pygame.Surface(rect.size)
+            self._column.fill(BACKGROUND)
+            inside = self._column.get_rect()
+            window.panel(self._column, inside, PANEL, radius=size)
+            _Column(self._column, inside, size).draw(game.scene, facts, overlay.held)
+        surface.blit(self._column, rect)
 
     def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int) -> Rect:
         place = window.fitting((frame.shape[1], frame.shape[0]), stage)
@@ -101,26 +115,26 @@ class _Column:
         self._x, self._right = rect.left + round(1.4 * size), rect.right - round(1.4 * size)
         self._y = rect.top + round(1.9 * size)
 
-    def draw(self, game: Game, overlay: Overlay) -> None:
+    def draw(self, scene: Scene, facts: list[tuple[str, str]], held: frozenset[str]) -> None:
         size = self._size
         width = self._right - self._x
-        title = lettering.fitted(game.scene.name.capitalize(), round(1.7 * size), width)
+        title = lettering.fitted(scene.name.capitalize(), round(1.7 * size), width)
         window.text(self._surface, title, (self._x, self._y), round(1.7 * size))
         self._y += round(1.9 * size)
-        for line in lettering.wrapped(game.scene.caption, round(0.88 * size), width)[:3]:
+        for line in lettering.wrapped(_sentence(scene.caption), round(0.88 * size), width)[:3]:
             window.text(self._surface, line, (self._x, self._y), round(0.88 * size), DIM)
             self._y += round(1.25 * size)
         self._y += round(0.7 * size)
-        for label, value in _facts(game):
+        for label, value in facts:
             self._row(label, value)
         self._rule()
-        names = {action.name for action in game.scene.actions}
+        names = {action.name for action in scene.actions}
         for binding in keys.MOVES:
             if names.intersection(binding.does):
-                self._keys(binding, overlay.held)
+                self._keys(binding, held)
         self._rule()
         for binding in keys.VERBS:
-            self._keys(binding, overlay.held)
+            self._keys(binding, held)
 
     def _row(self, label: str, value: str) -> None:
         size = self._size
@@ -131,6 +145,8 @@ class _Column:
 
     def _rule(self) -> None:
         y = self._y + round(0.1 * self._size)
+        if y > self._rect.bottom - 3 * self._size:
+            return
         pygame.draw.line(self._surface, window.RAISED, (self._x, y), (self._right, y))
         self._y = y + round(1.35 * self._size)
 
@@ -145,28 +161,27 @@ class _Column:
         self._y += round(1.85 * size)
 
 
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _facts(game: Game) -> list[tuple[str, str]]:
     model, state = game.model, game.state
     exact = model is not None and "pose" in model.spec.supports
     fps = game.frames_per_second()
+    pose = state.pose if state else game.scene.starts[0].pose
     facts = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
         ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
         ("Latency", f"{1000 * statistics.median(game.latencies):.0f} ms" if game.latencies else "no step yet"),
-    ]
-    if state is None:
-        return [*facts, ("Seed", str(game.seed))]
-    pose = state.pose
-    action = state.actions[-1].text if state.actions and state.step else "start"
-    facts += [
-        ("Step", str(state.step)),
-        ("Action", action),
+        ("Step", str(state.step if state else 0)),
+        ("Action", state.actions[-1].text if state and state.actions else "none yet"),
         ("Place", f"{pose.x:.1f}, {pose.y:.1f} m"),
         ("Gaze", f"{pose.yaw:.0f}°, {'up' if pose.pitch >= 0 else 'down'} {abs(pose.pitch):.0f}°"),
     ]
     if any(action.object_yaw for action in game.scene.actions):
         facts.append(("Object", f"{pose.object_yaw:.0f}°"))
-    return [*facts, ("Seed", str(state.seed))]
+    return [*facts, ("Seed", str(game.seed))]
 
 
 def _patience(game: Game) -> str:
@@ -184,7 +199,7 @@ def _draw_pulse(surface: pygame.Surface, place: Rect, size: int, seconds: float)
 
 def _draw_recording(surface: pygame.Surface, place: Rect, size: int, num_frames: int) -> None:
     words = f"REC  {num_frames}"
-    width = round(lettering.font(size).getlength(words) + 3.2 * size)
+    width = round(lettering.length(words, size) + 3.2 * size)
     chip = pygame.Rect(place.left + size, place.top + size, width, 2 * size)
     window.panel(surface, chip, PANEL, radius=size, alpha=225)
     dot = pygame.Rect(0, 0, round(0.8 * size), round(0.8 * size))
@@ -195,7 +210,7 @@ def _draw_recording(surface: pygame.Surface, place: Rect, size: int, num_frames:
 
 def _chip(surface: pygame.Surface, words: str, center: tuple[int, int], size: int, room: float = math.inf) -> None:
     words = lettering.fitted(words, size, room - 2.4 * size)
-    chip = pygame.Rect(0, 0, round(lettering.font(size, words).getlength(words) + 2.4 * size), round(2.1 * size))
+    chip = pygame.Rect(0, 0, round(lettering.length(words, size) + 2.4 * size), round(2.1 * size))
     chip.center = center
     window.panel(surface, chip, PANEL, radius=size, alpha=232)
     window.text(surface, words, chip.center, size, TEXT, "center")

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
+_MEASURE = 4  # widths are taken at so many times the size, where rounding to whole pixels does not add up
 _EXTRA = frozenset("°·…")  # what Pillow's typeface has beyond ASCII
 _WIDE = (
     "DejaVuSans.ttf",
@@ -20,29 +21,33 @@ def font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
     return _font(size, all(" " <= c <= "~" or c in _EXTRA for c in text))
 
 
+@lru_cache(maxsize=2048)
+def length(text: str, size: int) -> float:
+    """Pixels that `text` is wide."""
+    return font(_MEASURE * size, text).getlength(text) / _MEASURE
+
+
 def fitted(text: str, size: int, width: float) -> str:
     """`text`, cut with an ellipsis where it is wider than `width` pixels."""
-    face = font(size, text)
-    if face.getlength(text) <= width:
+    if length(text, size) <= width:
         return text
-    while text and face.getlength(text + "…") > width:
+    while text and length(text + "…", size) > width:
         text = text[:-1]
     return text.rstrip() + "…"
 
 
 def wrapped(text: str, size: int, width: float) -> list[str]:
     """`text` in lines no wider than `width` pixels; a word that is wider alone is broken."""
-    face = font(size, text)
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if face.getlength(longer) <= width:
+        if length(longer, size) <= width:
             lines[-1] = longer
             continue
         if lines[-1]:
             lines.append("")
         for letter in word:
-            if lines[-1] and face.getlength(lines[-1] + letter) > width:
+            if lines[-1] and length(lines[-1] + letter, size) > width:
                 lines.append("")
             lines[-1] += letter
     return lines
