@@ -85,10 +85,9 @@ class Batch:
 
         The new rows take the columns behind the past and are overwritten next time, unless `keep` is called.
         """
-        start, end = self.filled, self.filled + q.shape[2]
-        self.new = q.shape[2]
+        self.store(layer, k, v)
+        start, end = self.filled, self.filled + self.new
         keys, values = self.kv[layer, 0], self.kv[layer, 1]  # [B, G, S, K]
-        keys[:, :, start:end], values[:, :, start:end] = k, v
         if bias is None and self._bias is not None:
             bias = self._bias[..., :end]
         if bias is not None:
@@ -98,6 +97,12 @@ class Batch:
             for a, b, length in self._runs
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def store(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Writes new rows [B, G, T, K] behind the past."""
+        self.new = k.shape[2]
+        rows = slice(self.filled, self.filled + self.new)
+        self.kv[layer, 0, :, :, rows], self.kv[layer, 1, :, :, rows] = k, v
 
     def keep(self) -> None:
         """Makes the rows of the latest evaluation part of the past."""

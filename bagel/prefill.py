@@ -64,7 +64,7 @@ def prefill(
     batch = Batch(contexts, num_und + num_gen, model.config.language, model.device, model.dtype)
     offsets, bias = _rows(places, num_und, num_gen, batch, model.dtype)
     positions = batch.positions[:, None] + offsets
-    model.transformer.hidden(und, gen, positions, partial(batch.attend, bias=bias))
+    model.transformer.read(und, gen, positions, partial(batch.attend, bias=bias), batch.store)
     return [
         _append(context, batch.kv[:, :, b, :, batch.filled :], places[b], num_und) for b, context in enumerate(contexts)
     ]

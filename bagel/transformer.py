@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,8 @@ from bagel.config import LanguageConfig
 
 # (layer, q [B, H, T, K], k [B, G, T, K], v [B, G, T, K]) -> [B, H, T, K]; rows are [und | gen], q and k are rotated.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+# (layer, k [B, G, T, K], v [B, G, T, K])
+Store = Callable[[int, Tensor, Tensor], None]
 
 
 class RMSNorm(nn.Module):
@@ -72,21 +75,24 @@ class Layer(nn.Module):
         self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor], attend: Callable[[Tensor, Tensor, Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         split = und.shape[1]
-        if gen.shape[1] == 0:
-            q, k, v = self.und.queries(und)
-        elif split == 0:
-            q, k, v = self.gen.queries(gen)
-        else:
-            pairs = zip(self.und.queries(und), self.gen.queries(gen), strict=True)
-            q, k, v = (torch.cat(pair, dim=1) for pair in pairs)
-        q, k = rotate(q, rope), rotate(k, rope)
-        out = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        out = out.transpose(1, 2).flatten(2)  # [B, T, H * K]
+        q, k, v = self.queries(und, gen, rope)
+        out = attend(q, k, v).transpose(1, 2).flatten(2)  # [B, T, H * K]
         if split:
             und = self.und.finish(und, out[:, :split])
         if gen.shape[1]:
             gen = self.gen.finish(gen, out[:, split:])
         return und, gen
+
+    def queries(self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated q, k and plain v of all rows: [B, heads, T, K]."""
+        if gen.shape[1] == 0:
+            q, k, v = self.und.queries(und)
+        elif und.shape[1] == 0:
+            q, k, v = self.gen.queries(gen)
+        else:
+            pairs = zip(self.und.queries(und), self.gen.queries(gen), strict=True)
+            q, k, v = (torch.cat(pair, dim=1) for pair in pairs)
+        return rotate(q, rope).transpose(1, 2), rotate(k, rope).transpose(1, 2), v.transpose(1, 2)
 
 
 class Transformer(nn.Module):
@@ -112,6 +118,15 @@ class Transformer(nn.Module):
         for index, layer in enumerate(self.layers):
             und, gen = layer(und, gen, rope, partial(attend, index))
         return und, gen
+
+    def read(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend, store: Store) -> None:
+        """As `hidden`, for the keys and values alone: the last layer's go to `store`, and nothing follows them."""
+        rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
+        last = len(self.layers) - 1
+        for index in range(last):
+            und, gen = self.layers[index](und, gen, rope, partial(attend, index))
+        _, k, v = cast(Layer, self.layers[last]).queries(und, gen, rope)
+        store(last, k, v)
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

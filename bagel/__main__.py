@@ -1,0 +1,306 @@
+"""BAGEL on the command line: paint, ask, look into a checkpoint, prove parity."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from world.errors import ModelError, WorldError
+from world.settings import PRESETS, SamplerConfig
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from bagel.sampler import Callback
+    from bagel.weights import Checkpoint
+
+TINY = Path(__file__).parent / "tiny"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; 0 when all is well, 1 when something was found wanting, 2 when it could not run."""
+    parser = argparse.ArgumentParser(prog="python -m bagel", description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (add_edit, add_imagine, add_ask, add_inspect, add_verify):
+        add(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except (WorldError, ValueError) as error:
+        return _fail(str(error))
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        return _fail("out of memory: use a smaller picture, --dtype bfloat16, lower guidance scales, or --device cpu")
+    except KeyboardInterrupt:
+        return _fail("stopped")
+
+
+def add_edit(commands: Any) -> None:
+    parser = commands.add_parser("edit", help="change a picture as the words say")
+    parser.add_argument("picture", metavar="PICTURE", help="a picture file")
+    parser.add_argument("words", metavar="WORDS", help="what to do with it")
+    _add_turns(parser)
+    _add_painting(parser, "edit")
+    parser.set_defaults(run=run_edit)
+
+
+def add_imagine(commands: Any) -> None:
+    parser = commands.add_parser("imagine", help="paint a picture from words")
+    parser.add_argument("words", metavar="WORDS", help="what to paint")
+    parser.add_argument("--size", metavar="WxH", help="width x height in pixels (default: the model's largest square)")
+    _add_painting(parser, "text_to_image")
+    parser.set_defaults(run=run_imagine)
+
+
+def add_ask(commands: Any) -> None:
+    parser = commands.add_parser("ask", help="ask about a picture")
+    parser.add_argument("picture", metavar="PICTURE", help="a picture file")
+    parser.add_argument("words", metavar="QUESTION", help="what to ask")
+    _add_turns(parser)
+    _add_model(parser)
+    parser.add_argument("--max-length", type=int, default=512, help="longest answer, in tokens (default 512)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the chance, at a temperature above 0 (default 0)")
+    parser.add_argument("--think", action="store_true", help="let the model reason before it answers")
+    parser.set_defaults(run=run_ask)
+
+
+def add_inspect(commands: Any) -> None:
+    parser = commands.add_parser("inspect", help="what a checkpoint directory holds and what is wrong with it")
+    parser.add_argument("directory", metavar="DIR", help="a checkpoint directory, or tiny")
+    parser.add_argument("--keys", action="store_true", help="list every tensor")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=run_inspect)
+
+
+def add_verify(commands: Any) -> None:
+    parser = commands.add_parser("verify", help="compute a parity bundle again and compare")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a checkpoint directory with expected.json")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=run_verify)
+
+
+def run_edit(chosen: argparse.Namespace) -> int:
+    return _paint(chosen, [("picture", chosen.picture), ("text", chosen.words), *chosen.turns], None)
+
+
+def run_imagine(chosen: argparse.Namespace) -> int:
+    return _paint(chosen, [("text", chosen.words)], _size(chosen.size))
+
+
+def run_ask(chosen: argparse.Namespace) -> int:
+    from bagel.generate import ask
+
+    if chosen.max_length < 2 or chosen.temperature < 0:
+        raise ValueError(
+            "--max-length is at least 2 (the first token only starts the answer) and --temperature 0 or more"
+        )
+    turns = _read_turns([("picture", chosen.picture), ("text", chosen.words), *chosen.turns])
+    checkpoint = _load(chosen)
+    print(ask(checkpoint, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
+    return 0
+
+
+def run_inspect(chosen: argparse.Namespace) -> int:
+    from bagel.inspection import inspect
+
+    found = inspect(_directory(chosen.directory))
+    if chosen.json:
+        print(json.dumps(asdict(found), indent=2))
+        return 2 if found.wrong else 0
+    if chosen.keys:
+        for file, name, shape, stored_as in found.keys:
+            print(f"{file}  {name}  {list(shape)}  {stored_as}")
+    for part in found.parts:
+        print(f"{part.part:26} {part.num_tensors:6} tensors {part.num_parameters:16,} numbers  {part.stored_as}")
+    total = sum(part.num_parameters for part in found.parts)
+    print(f"{'all':26} {len(found.keys):6} tensors {total:16,} numbers")
+    for line in found.wrong:
+        print(f"wrong: {line}", file=sys.stderr)
+    return 2 if found.wrong else 0
+
+
+def run_verify(chosen: argparse.Namespace) -> int:
+    from bagel.verify import verify
+
+    results = []
+    for result in verify(chosen.bundle):
+        results.append(result)
+        if not chosen.json:
+            worst = result.worst
+            figures = f"{worst.error:9.2e} of {worst.allowed:.2e}  {worst.what}" if worst else result.problem
+            print(f"{'ok' if result.passed else 'FAILED':7}{result.name:24}{figures}", flush=True)
+    failed = [result.name for result in results if not result.passed]
+    if chosen.json:
+        cases = [asdict(result) | {"passed": result.passed} for result in results]
+        print(json.dumps({"passed": not failed, "cases": cases}, indent=2))
+    else:
+        print(
+            f"{len(results) - len(failed)} of {len(results)} cases agree" + f", not: {', '.join(failed)}" * bool(failed)
+        )
+    return 1 if failed else 0
+
+
+class _Turn(argparse.Action):
+    """Collects --picture and --text in the order in which they are given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        kind = (option_string or "").lstrip("-")
+        namespace.turns = [*namespace.turns, (kind, values)]
+
+
+def _add_turns(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(turns=[])
+    parser.add_argument("--picture", action=_Turn, metavar="FILE", help="one picture more, after what came before")
+    parser.add_argument("--text", action=_Turn, metavar="WORDS", help="a text more, after what came before")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the language model (default: float32 on the CPU, bfloat16 elsewhere)",
+    )
+
+
+def _add_painting(parser: argparse.ArgumentParser, preset: str) -> None:
+    _add_model(parser)
+    parser.add_argument("--out", type=Path, default=Path("out.png"), metavar="FILE", help="default: out.png")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the noise (default 0)")
+    parser.add_argument(
+        "--preset", choices=PRESETS, default=preset, help=f"where the settings start (default: {preset})"
+    )
+    group = parser.add_argument_group("sampler settings, each in place of the preset's")
+    group.add_argument(
+        "--num-timesteps", type=int, metavar="N", help="points of the time grid: 50 means 49 evaluations of the model"
+    )
+    group.add_argument("--timestep-shift", type=float, metavar="S", help="above 1 spends more points near the noise")
+    group.add_argument(
+        "--cfg-text-scale", type=float, metavar="S", help="how much the words count; 1 turns guidance off"
+    )
+    group.add_argument(
+        "--cfg-image-scale", type=float, metavar="S", help="how much the pictures count; lower if edits blur"
+    )
+    group.add_argument(
+        "--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guidance is on at times LOW < t <= HIGH"
+    )
+    group.add_argument("--cfg-renorm-type", choices=("global", "channel", "text_channel"), help="global if edits blur")
+    group.add_argument("--cfg-renorm-min", type=float, metavar="R", help="0 to 1; 1 turns the renorm off")
+    group.add_argument("--taylor", action="store_true", help="skip most evaluations by extrapolation (TaylorSeer)")
+    group.add_argument("--think", action="store_true", help="let the model plan in words first")
+    group.add_argument(
+        "--think-length", type=int, default=1024, metavar="N", help="longest plan, in tokens (default 1024)"
+    )
+
+
+def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple[int, int] | None) -> int:
+    from bagel.generate import imagine
+
+    config, out = _sampler(chosen), _checked_out(chosen.out)
+    if chosen.think_length < 2:
+        raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
+    read = _read_turns(turns)
+    checkpoint = _load(chosen)
+    with _progress(config.num_timesteps - 1) as callback:
+        length = chosen.think_length if chosen.think else 0
+        image, thought = imagine(checkpoint, read, config, chosen.seed, size, length, chosen.taylor, callback)
+    if thought:
+        print(thought)
+    _write(image, out)
+    print(f"{out}: {image.width} x {image.height}")
+    return 0
+
+
+def _sampler(chosen: argparse.Namespace) -> SamplerConfig:
+    """The preset with the flags that were given."""
+    names = SamplerConfig.__dataclass_fields__
+    given = {n: getattr(chosen, n) for n in names if getattr(chosen, n) is not None}
+    if "cfg_interval" in given:
+        given["cfg_interval"] = tuple(given["cfg_interval"])
+    return replace(PRESETS[chosen.preset], **given)
+
+
+def _read_turns(turns: list[tuple[str, str]]) -> list[str | Image.Image]:
+    from bagel.transforms import read_picture
+
+    return [read_picture(value) if kind == "picture" else value for kind, value in turns]
+
+
+def _load(chosen: argparse.Namespace) -> Checkpoint:
+    import torch
+
+    from bagel.weights import load
+
+    return load(_directory(chosen.model), chosen.device, getattr(torch, chosen.dtype) if chosen.dtype else None)
+
+
+def _directory(name: str) -> Path:
+    return TINY if name == "tiny" else Path(name)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, got {text!r}")
+    return int(text)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """ "640x480" to (480, 640)."""
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise ValueError(f"--size is width x height in pixels, such as 640x480, got {text!r}")
+    return int(height), int(width)
+
+
+def _checked_out(path: Path) -> Path:
+    """A place where a picture can be written, found out before the work and not after it."""
+    from PIL import Image
+
+    Image.init()
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"--out {path}: give a picture's name, such as out.png")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"--out {path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}")
+    return path
+
+
+def _write(image: Image.Image, path: Path) -> None:
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        image.save(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written ({error}): give another --out") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callback]:
+    """A bar on the terminal that grows with every evaluation."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("painting", total=total)
+        yield lambda step, x_t, v_t: progress.update(task, completed=step + 1)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
