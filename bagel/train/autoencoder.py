@@ -59,6 +59,7 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
     side = frames.shape[1] // config.downsample
     matrices = {n for n, p in model.named_parameters() if p.ndim == 4}
     optimizer = Optimizer(model, c.optimizer, matrices)
+    torch.backends.cudnn.benchmark = cuda  # one size of picture: the fastest kernels are worth finding
 
     def step(scale: Tensor) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(frames), (c.batch,), device=device)

@@ -105,8 +105,8 @@ class Objective:
 
     def __init__(self, model: Bagel, tokenizer: Tokenizer, layout: Layout, batch: int, device: str) -> None:
         self.model, self.layout, self.device = model, layout, device
-        self.structure = layout.structure.to(device)
-        self.valid = torch.ones(batch, len(self.structure), dtype=torch.bool, device=device)  # written in place
+        self.lengths = torch.full((batch, layout.predictions), layout.words, device=device)
+        self.past, self.own = layout.keys(self.lengths)  # written in place: the compiled mask reads these very tensors
         side = round(layout.tokens**0.5)
         grid = torch.arange(side, device=device)
         self.grid = (grid[:, None] * model.config.max_latent_size + grid).flatten()
@@ -133,7 +133,9 @@ class Objective:
         """Latent rows [B, 2 P N, D], clean then noised -> velocity [B, P N, C] of the noised ones."""
         layout, model = self.layout, self.model
         b = len(gen)
-        self.valid.copy_(layout.valid(lengths))
+        self.lengths = lengths
+        for kept, new in zip((self.past, self.own), layout.keys(lengths), strict=True):
+            kept.copy_(new)
         ids = torch.cat((self.marks.expand(b, -1), ids.flatten(1)), 1)
         und = model.embed_ids(F.pad(ids, (0, layout.num_und - ids.shape[1])))
         config = model.config.language
@@ -143,21 +145,22 @@ class Objective:
         return model.llm2vae(model.transformer.norm_gen(gen[:, gen.shape[1] // 2 :]))
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        eye = torch.eye(len(self.structure), dtype=torch.bool, device=q.device)
-        mask = (self.structure & self.valid[:, None] | eye)[:, None]
+        mask = self.layout.mask(self.lengths)[:, None]
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
     def _flex(self) -> Attention:
         from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-        structure, blocks = self.structure, len(self.structure) // BLOCK
-        tiles = structure.view(blocks, BLOCK, blocks, BLOCK)
+        past, own, order = self.past, self.own, self.layout.order.to(self.device)
+        inner = self.layout.slots[2].to(self.device)
+        blocks = len(order) // BLOCK
+        tiles = self.layout.mask(self.lengths[:1])[0].view(blocks, BLOCK, blocks, BLOCK)
         some, every = tiles.any(3).any(1), tiles.all(3).all(1)
         every[:, : self.layout.num_und // BLOCK] = False  # words may be missing
-        valid = self.valid
 
-        def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
-            return (structure[q, kv] & valid[b, kv]) | (q == kv)
+        def visible(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+            same = (own[b, j] == order[i]) & (inner[j] <= inner[i])
+            return (past[b, j] < order[i]) | same | (i == j)
 
         mask = BlockMask.from_kv_blocks(*_block_list(some & ~every), *_block_list(every), BLOCK, visible)
 
