@@ -1,0 +1,138 @@
+"""One scene's camera: MuJoCo draws what is seen from a pose. The only file that touches MuJoCo and OpenGL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scenes.mjcf import Blueprint
+from world.errors import RenderError
+from world.types import Frame, Pose
+
+_SUPERSAMPLE = 2  # each pixel is the mean of 2 x 2, so that edges of shadows are smooth as well
+_NO_PACKAGE = 'the simulator needs MuJoCo: pip install "mujoco>=3.2"'
+_NO_GL = "the simulator cannot open an OpenGL context{}: on Linux apt-get install libegl1 libgl1-mesa-dri"
+
+
+class OpenGL:
+    """MuJoCo and an offscreen OpenGL context that is current only while something is drawn, in whatever thread."""
+
+    def __init__(self) -> None:
+        """Raises RenderError where MuJoCo or OpenGL is missing. Uses EGL where $MUJOCO_GL names nothing else."""
+        self.mujoco = _import_mujoco()
+        context = getattr(self.mujoco, "GLContext", None)
+        if context is None:
+            raise RenderError(_NO_GL.format(""))
+        try:
+            self._context: Any = context(16, 16)
+        except (ImportError, RuntimeError, AttributeError) as error:
+            raise RenderError(_NO_GL.format(f" ({error})")) from error
+
+    def run(self, draw: Callable[[], Any]) -> Any:
+        """Calls `draw` with the context current, and lets go of the context."""
+        self._context.make_current()
+        try:
+            return draw()
+        finally:
+            self._release()
+
+    def free(self) -> None:
+        """Gives the context back; may be called twice."""
+        self._context.free()
+
+    def _release(self) -> None:
+        if os.environ.get("MUJOCO_GL") != "egl":
+            return  # the other backends are used from one thread
+        from mujoco import egl
+
+        egl.EGL.eglMakeCurrent(egl.EGL_DISPLAY, egl.EGL.EGL_NO_SURFACE, egl.EGL.EGL_NO_SURFACE, egl.EGL.EGL_NO_CONTEXT)
+
+
+class Eye:
+    """Draws one scene. All methods are called through `OpenGL.run`."""
+
+    def __init__(self, mujoco: ModuleType, blueprint: Blueprint, size: int) -> None:
+        self._mujoco, self._size = mujoco, size
+        self._model: Any = mujoco.MjModel.from_xml_string(blueprint.xml, dict(blueprint.assets))
+        side = size * _SUPERSAMPLE
+        self._model.vis.global_.offwidth = self._model.vis.global_.offheight = side
+        self._state: Any = mujoco.MjData(self._model)
+        mujoco.mj_forward(self._model, self._state)
+        self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + 8)
+        self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
+        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
+        self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._rect = mujoco.MjrRect(0, 0, side, side)
+        self._pixels = np.empty((side, side, 3), np.uint8)
+        self._objects = self._find_objects()
+        self._shown = ""
+
+    def see(self, pose: Pose, *, fov: float, height: float, thing: str) -> Frame:
+        """The frame, uint8 [size, size, 3]. `thing` names the object that is there, where the scene has several."""
+        mujoco, state = self._mujoco, self._state
+        if self._objects:
+            self._turn_object(thing, pose.object_yaw)
+        self._model.cam_fovy[0] = fov
+        state.cam_xpos[0] = (pose.x, pose.y, height)
+        state.cam_xmat[0] = _camera_axes(pose).ravel()
+        mujoco.mjv_updateScene(
+            self._model, state, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        mujoco.mjr_render(self._rect, self._scene, self._context)
+        mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
+        return _shrink(self._pixels[::-1])
+
+    def free(self) -> None:
+        """Gives back what lies in OpenGL."""
+        self._context.free()
+
+    def _find_objects(self) -> dict[str, slice]:
+        """The geoms of each body that stands on the body "object"."""
+        model, mujoco = self._model, self._mujoco
+        stand = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "object")
+        bodies = [model.body(i) for i in range(model.nbody) if stand > 0 and model.body_parentid[i] == stand]
+        return {b.name: slice(int(b.geomadr[0]), int(b.geomadr[0] + b.geomnum[0])) for b in bodies}
+
+    def _turn_object(self, thing: str, yaw: float) -> None:
+        half = np.radians(yaw) / 2
+        self._state.mocap_quat[0] = (np.cos(half), 0, 0, np.sin(half))
+        self._mujoco.mj_kinematics(self._model, self._state)
+        if thing != self._shown:
+            for name, geoms in self._objects.items():
+                self._model.geom_group[geoms] = 0 if name == thing else 5  # MuJoCo hides groups 3 to 5
+            self._shown = thing
+
+
+def _import_mujoco() -> ModuleType:
+    os.environ.setdefault("MUJOCO_GL", "egl")  # read by MuJoCo when it is imported
+    try:
+        import mujoco
+    except ModuleNotFoundError as error:
+        raise RenderError(_NO_PACKAGE) from error
+    except (ImportError, AttributeError, OSError) as error:  # PyOpenGL without libEGL
+        raise RenderError(_NO_GL.format(f" ({error})")) from error
+    return mujoco
+
+
+def _camera_axes(pose: Pose) -> np.ndarray:
+    """The camera's right, up and backwards in its columns, [3, 3]."""
+    yaw, pitch = np.radians(pose.yaw), np.radians(pose.pitch)
+    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    return np.stack([right, np.cross(right, ahead), -ahead], axis=1)
+
+
+def _shrink(pixels: Frame) -> Frame:
+    """The mean of each 2 x 2 pixels."""
+    total = pixels[::2, ::2].astype(np.uint16)
+    total += pixels[1::2, ::2]
+    total += pixels[::2, 1::2]
+    total += pixels[1::2, 1::2]
+    total += 2
+    total >>= 2
+    return total.astype(np.uint8)

@@ -1,0 +1,117 @@
+"""Where one may stand: footprints on the floor, and a step that slides along them. No MuJoCo, no GL."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from world.types import Action, Pose
+
+MARGIN = 0.5  # m, the eye keeps this distance from every footprint
+MAX_PITCH = 30.0  # degrees, up and down
+_STRIDE = 0.1  # m, a move is made in pieces of at most this length
+_EPSILON = 1e-6  # m
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A round footprint (m)."""
+
+    x: float
+    y: float
+    radius: float
+
+    def nearest(self, x: float, y: float) -> tuple[float, float, float]:
+        """The way out from (x, y): a unit vector, and the distance to the rim (negative inside)."""
+        dx, dy = x - self.x, y - self.y
+        length = math.hypot(dx, dy)
+        if length < _EPSILON:
+            return 1.0, 0.0, -self.radius
+        return dx / length, dy / length, length - self.radius
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangular footprint (m): half sizes along its own axes, which are turned by `yaw` degrees."""
+
+    x: float
+    y: float
+    half_x: float
+    half_y: float
+    yaw: float = 0.0
+
+    def nearest(self, x: float, y: float) -> tuple[float, float, float]:
+        """The way out from (x, y): a unit vector, and the distance to the rim (negative inside)."""
+        c, s = math.cos(math.radians(self.yaw)), math.sin(math.radians(self.yaw))
+        u, v = c * (x - self.x) + s * (y - self.y), -s * (x - self.x) + c * (y - self.y)
+        out_u, out_v = abs(u) - self.half_x, abs(v) - self.half_y
+        if out_u > 0 and out_v > 0:  # beyond a corner
+            length = math.hypot(out_u, out_v)
+            n_u, n_v, distance = math.copysign(out_u / length, u), math.copysign(out_v / length, v), length
+        elif out_u > out_v:
+            n_u, n_v, distance = math.copysign(1.0, u), 0.0, out_u
+        else:
+            n_u, n_v, distance = 0.0, math.copysign(1.0, v), out_v
+        return c * n_u - s * n_v, s * n_u + c * n_v, distance
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A rectangle of floor and what stands on it (m)."""
+
+    low: tuple[float, float]
+    high: tuple[float, float]
+    footprints: tuple[Circle | Box, ...]
+
+    def is_free(self, x: float, y: float) -> bool:
+        """Whether the eye may be at (x, y)."""
+        inside = all(
+            lo - _EPSILON <= value - MARGIN and value + MARGIN <= hi + _EPSILON
+            for value, lo, hi in zip((x, y), self.low, self.high, strict=True)
+        )
+        return inside and all(f.nearest(x, y)[2] >= MARGIN - _EPSILON for f in self.footprints)
+
+    def slide(self, pose: Pose, action: Action) -> Pose:
+        """The pose after `action`: free places are exact, obstacles turn a step into a slide along them.
+
+        A turn is always exact; a look ends at MAX_PITCH.
+        """
+        aim = pose.moved(action)
+        pitch = min(max(aim.pitch, -MAX_PITCH), MAX_PITCH)
+        x, y = aim.x, aim.y
+        if not self._way_is_free(pose, aim):
+            pieces = max(1, math.ceil(math.hypot(aim.x - pose.x, aim.y - pose.y) / _STRIDE))
+            x, y = pose.x, pose.y
+            for _ in range(pieces):
+                x, y = self._settle(x, y, (aim.x - pose.x) / pieces, (aim.y - pose.y) / pieces)
+        return replace(aim, x=x, y=y, pitch=pitch)
+
+    def random_place(self, rng: np.random.Generator) -> tuple[float, float]:
+        """A free (x, y), uniform over the free floor."""
+        for _ in range(10_000):
+            x, y = rng.uniform(self.low, self.high)
+            if self.is_free(x, y):
+                return float(x), float(y)
+        raise ValueError("this ground has no free place: its footprints cover all of the floor")
+
+    def _way_is_free(self, pose: Pose, aim: Pose) -> bool:
+        pieces = max(1, math.ceil(math.hypot(aim.x - pose.x, aim.y - pose.y) / _STRIDE))
+        steps = (k / pieces for k in range(1, pieces + 1))
+        return all(self.is_free(pose.x + t * (aim.x - pose.x), pose.y + t * (aim.y - pose.y)) for t in steps)
+
+    def _settle(self, x: float, y: float, dx: float, dy: float) -> tuple[float, float]:
+        """(x + dx, y + dy) pushed out of all that is too near, or (x, y) where that leads nowhere free."""
+        new_x, new_y = x + dx, y + dy
+        for _ in range(8):
+            new_x = min(max(new_x, self.low[0] + MARGIN), self.high[0] - MARGIN)
+            new_y = min(max(new_y, self.low[1] + MARGIN), self.high[1] - MARGIN)
+            for footprint in self.footprints:
+                out_x, out_y, distance = footprint.nearest(new_x, new_y)
+                if distance < MARGIN:
+                    new_x += out_x * (MARGIN - distance)
+                    new_y += out_y * (MARGIN - distance)
+            if self.is_free(new_x, new_y):
+                return new_x, new_y
+        return x, y

@@ -1,0 +1,95 @@
+"""Where worlds begin: the shipped scenes by name, and any picture as a scene. Needs no simulator."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from world.errors import SceneError
+from world.types import Action, Frame, Pose, Scene, Start, vocabulary
+
+_FOLDER = Path(__file__).parent
+_FRAME_SIZE = 128  # pixels, the side of a shipped frame
+_SMALLEST, _LARGEST = 32, 12_000  # pixels, the side of a picture
+
+
+def scene_names() -> list[str]:
+    """The shipped scenes, by name."""
+    return sorted(path.parent.name for path in _FOLDER.glob("*/scene.toml"))
+
+
+def load_scene(address: str) -> Scene:
+    """The scene at `address`: "studio", "studio:door" (that start comes first), or the path of a picture.
+
+    Raises SceneError for an unknown name or start, a missing file, and what is not a usable picture.
+    """
+    name, _, start = address.partition(":")
+    if name in scene_names():
+        scene = read_scene(name)
+        try:
+            return scene.starting_at(start) if start else scene
+        except ValueError as error:
+            raise SceneError(str(error)) from error
+    if Path(address).is_file():
+        return _scene_of_picture(Path(address))
+    if Path(address).suffix or "/" in address:
+        raise SceneError(
+            f"no picture at {address!r}: give the path of a png or jpg, or one of {', '.join(scene_names())}"
+        )
+    near = difflib.get_close_matches(name, scene_names(), n=2, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise SceneError(f"no scene {name!r}: {hint}there are {', '.join(scene_names())}, or give the path of a picture")
+
+
+def read_scene(name: str, *, with_frames: bool = True) -> Scene:
+    """A shipped scene; without its frames (black ones instead) when they are still to be made."""
+    text = tomllib.loads((_FOLDER / name / "scene.toml").read_text(encoding="utf-8"))
+    black = np.zeros((_FRAME_SIZE, _FRAME_SIZE, 3), np.uint8)
+    starts = tuple(
+        Start(start, Pose(**pose), read_picture(frame_path(name, start)) if with_frames else black)
+        for start, pose in text["starts"].items()
+    )
+    return Scene(
+        name, text["caption"], starts, _actions(text["actions"]), text["fov"], text["eye_height"], simulated=True
+    )
+
+
+def frame_path(scene: str, start: str) -> Path:
+    """Where a shipped start frame lies."""
+    return _FOLDER / scene / f"{start}.png"
+
+
+def read_picture(path: Path) -> Frame:
+    """A picture as a Frame [H, W, 3]: upright by its EXIF tag, transparency on white. Raises SceneError."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if min(width, height) < _SMALLEST or max(width, height) > _LARGEST:
+                raise SceneError(
+                    f"{path} is {width} x {height}: a start picture has {_SMALLEST} to {_LARGEST} pixels a side"
+                )
+            upright = ImageOps.exif_transpose(image)
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            return np.array(upright.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise SceneError(f"{path} is not a picture that can be read: use png or jpg") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SceneError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _scene_of_picture(path: Path) -> Scene:
+    frame = read_picture(path)
+    return Scene(path.stem, "a place seen in a picture", (Start("picture", Pose(), frame),))
+
+
+def _actions(magnitudes: dict[str, Any]) -> tuple[Action, ...]:
+    """The vocabulary with the scene's magnitudes; object moves only where the scene names their magnitude."""
+    actions = vocabulary(**magnitudes)
+    return tuple(a for a in actions if "object_turn" in magnitudes or not a.object_yaw)

@@ -1,0 +1,161 @@
+"""The true world: a simulator that is itself a WorldModel, and that knows every pose.
+
+A state is true by its pose: `step` moves the pose (sliding along walls and furniture) and draws what is seen from there,
+whoever made the state. Where a scene has several objects of which one stands on the table, the name of the scene's
+first start says which: `load_scene("tabletop:car")` is the world with the car, and every state keeps its scene.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from scenes.eye import Eye, OpenGL
+from scenes.mjcf import Blueprint
+from world.errors import ModelError, SceneError
+from world.settings import SamplerConfig
+from world.types import Action, Frame, Pose, Scene, Start, State, WorldSpec, wrap
+
+HISTORY = 8  # frames that a state keeps
+_FACING = 60.0  # degrees, a random start of a scene with an object looks at it, give or take
+
+
+def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> SimulatorWorld:
+    """The simulator, under the protocol of world.models: there is nothing to find, sample or place."""
+    return SimulatorWorld()
+
+
+class SimulatorWorld:
+    """MuJoCo as a world. Frames are uint8 [size, size, 3]; equal arguments give equal frames."""
+
+    def __init__(self, size: int = 128) -> None:
+        """Touches no graphics: that happens at the first frame, which raises RenderError where it cannot be."""
+        if size < 16:
+            raise ValueError(f"size is the side of a frame in pixels, at least 16, got {size}")
+        self._size = size
+        self._lock = threading.Lock()
+        self._blueprints: dict[str, Blueprint] = {}
+        self._open = _Open()
+        weakref.finalize(self, self._open.free).atexit = False
+
+    @property
+    def spec(self) -> WorldSpec:
+        return WorldSpec(model="sim", supports=frozenset({"pose"}))
+
+    def reset(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[State]:
+        """States at the scenes' first starts, drawn anew. Raises SceneError for a scene it does not know."""
+        if len(scenes) != len(seeds):
+            raise ValueError(f"one seed for each scene: got {len(scenes)} scenes and {len(seeds)} seeds")
+        poses = [scene.starts[0].pose for scene in scenes]
+        frames = self._draw(scenes, poses)
+        return [
+            State(scene, (frame,), (), pose, seed)
+            for scene, frame, pose, seed in zip(scenes, frames, poses, seeds, strict=True)
+        ]
+
+    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+        """The states after one action each; words without numbers change nothing."""
+        if len(states) != len(actions):
+            raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
+        poses = [self._ground(s.scene).slide(s.pose, a) for s, a in zip(states, actions, strict=True)]
+        frames = self._draw([s.scene for s in states], poses)
+        return [
+            replace(
+                state,
+                frames=(*state.frames, frame)[-HISTORY:],
+                actions=(*state.actions, action)[-(HISTORY - 1) :],
+                pose=pose,
+                step=state.step + 1,
+                memory=(),
+            )
+            for state, action, frame, pose in zip(states, actions, frames, poses, strict=True)
+        ]
+
+    def ask(self, states: Sequence[State], question: str) -> list[str]:
+        """Raises ModelError: a simulator sees, but has no words."""
+        raise ModelError("the simulator cannot answer questions: ask a BAGEL, e.g. --model tiny")
+
+    def close(self) -> None:
+        """Frees the renderers; may be called twice. A later frame opens them again."""
+        with self._lock:
+            self._open.free()
+
+    def random_start(self, scene: Scene, seed: int) -> Start:
+        """A free place, uniform over the floor, the same for the same seed.
+
+        Where the scene has an object the seed draws it as well: the start bears its name, and looks roughly at it.
+        """
+        rng = np.random.default_rng(seed)
+        x, y = self._ground(scene).random_place(rng)
+        name, yaw, object_yaw = "random", float(rng.uniform(-180, 180)), 0.0
+        if has_object(scene):
+            name = str(rng.choice(sorted(s.name for s in scene.starts)))
+            yaw = wrap(float(np.degrees(np.arctan2(-y, -x))) + yaw * _FACING / 180)
+            object_yaw = float(rng.uniform(-180, 180))
+        pose = Pose(x, y, yaw, 0.0, object_yaw)
+        black = np.zeros((self._size, self._size, 3), np.uint8)
+        [frame] = self._draw([scene.starting_at(Start(name, pose, black))], [pose])
+        return Start(name, pose, frame)
+
+    def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
+        """What is seen from the poses, free or not, without moving there."""
+        return self._draw([scene] * len(poses), poses)
+
+    def _ground(self, scene: Scene):
+        return self._blueprint(scene).ground
+
+    def _blueprint(self, scene: Scene) -> Blueprint:
+        if not scene.simulated:
+            raise SceneError(
+                f"the simulator does not know the scene {scene.name!r}: it is a picture, not a built scene"
+            )
+        if scene.name not in self._blueprints:
+            self._blueprints[scene.name] = importlib.import_module(f"scenes.{scene.name}.build").build()
+        return self._blueprints[scene.name]
+
+    def _draw(self, scenes: Sequence[Scene], poses: Sequence[Pose]) -> list[Frame]:
+        if not poses:
+            return []
+        with self._lock:
+            opengl = self._open.start()
+            return opengl.run(lambda: [self._see(opengl, s, p) for s, p in zip(scenes, poses, strict=True)])
+
+    def _see(self, opengl: OpenGL, scene: Scene, pose: Pose) -> Frame:
+        eyes = self._open.eyes
+        if scene.name not in eyes:
+            eyes[scene.name] = Eye(opengl.mujoco, self._blueprint(scene), self._size)
+        return eyes[scene.name].see(pose, fov=scene.fov, height=scene.eye_height, thing=scene.starts[0].name)
+
+
+def has_object(scene: Scene) -> bool:
+    """Whether the scene's actions turn an object."""
+    return any(a.object_yaw for a in scene.actions)
+
+
+class _Open:
+    """What is open in OpenGL, apart from the world that uses it, so that it outlives the world's last moment."""
+
+    def __init__(self) -> None:
+        self.opengl: OpenGL | None = None
+        self.eyes: dict[str, Eye] = {}
+
+    def start(self) -> OpenGL:
+        if self.opengl is None:
+            self.opengl = OpenGL()
+            atexit.register(self.free)  # after MuJoCo registered its own, so that this runs before it
+        return self.opengl
+
+    def free(self) -> None:
+        if self.opengl is None:
+            return
+        self.opengl.run(lambda: [eye.free() for eye in self.eyes.values()])
+        self.eyes.clear()
+        self.opengl.free()
+        self.opengl = None
+        atexit.unregister(self.free)
