@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterable, Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,51 +42,59 @@ class VideoRecorder:
         self.num_frames = 0
         self._fps = fps
         self._size = (0, 0)
-        self._writer: Generator[None, Frame | None, None] | None = None
+        self._ffmpeg: subprocess.Popen[bytes] | None = None
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
 
     def add(self, frame: Frame) -> None:
-        """Appends one frame, uint8 [H, W, 3]."""
-        writer = self._writer or self._open(frame)
-        writer.send(np.ascontiguousarray(resized(frame, self._size)))
+        """Appends one frame, uint8 [H, W, 3]. Raises OSError where it cannot be written."""
+        pipe = (self._ffmpeg or self._start(frame)).stdin
+        if pipe is None:
+            raise AssertionError("ffmpeg was started with a pipe")
+        try:
+            pipe.write(np.ascontiguousarray(resized(frame, self._size)).data)
+        except BrokenPipeError as error:
+            raise OSError(f"the video encoder stopped: {self._end()[1]}") from error
         self.num_frames += 1
 
     def close(self) -> None:
         """Finishes the file; without any frame no file appears. May be called twice."""
-        if self._writer is None:
+        if self._ffmpeg is None:
             return
-        self._writer.close()
-        self._writer = None
+        status, message = self._end()
+        if status:
+            self.discard()
+            raise OSError(f"the video encoder failed: {message}")
         os.replace(self._partial, self.path)
 
     def discard(self) -> None:
         """Gives the recording up: no file appears and an old one at the path stays."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        self._partial.unlink(missing_ok=True)
+        if self._ffmpeg is not None:
+            self._end()
+        if self._partial.exists():
+            self._partial.unlink()
 
-    def _open(self, frame: Frame) -> Generator[None, Frame | None, None]:
-        import imageio_ffmpeg
+    def _start(self, frame: Frame) -> subprocess.Popen[bytes]:
+        from imageio_ffmpeg import get_ffmpeg_exe
 
         height, width = frame.shape[:2]
         enlarge = max(1.0, MIN_VIDEO_SIDE / min(height, width))
         self._size = (_even(width * enlarge), _even(height * enlarge))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_frames: Any = imageio_ffmpeg.write_frames  # its annotations refuse the floats and None that it documents
-        writer = write_frames(
-            str(self._partial),
-            self._size,
-            fps=self._fps,
-            codec="libx264",
-            quality=None,
-            macro_block_size=2,
-            ffmpeg_log_level="error",
-            output_params=["-crf", "18", "-movflags", "+faststart"],
+        source = f"-f rawvideo -pix_fmt rgb24 -s {self._size[0]}x{self._size[1]} -r {self._fps} -i -".split()
+        target = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
+        command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *source, *target, str(self._partial)]
+        self._ffmpeg = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        writer.send(None)
-        self._writer = writer
-        return writer
+        return self._ffmpeg
+
+    def _end(self) -> tuple[int, str]:
+        """Lets ffmpeg end; its exit status and what it complained about."""
+        if self._ffmpeg is None:
+            return 0, ""
+        process, self._ffmpeg = self._ffmpeg, None
+        _, complaint = process.communicate()
+        return process.returncode, " ".join(complaint.decode(errors="replace").split())
 
 
 def save_video(path: str | Path, frames: Iterable[Frame], fps: float = 6.0) -> None:

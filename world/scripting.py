@@ -91,7 +91,5 @@ def _unknown(name: str, place: str, by_name: dict[str, Action]) -> str:
 def _malformed(script: str, start: int, place: str) -> str:
     word = script[start:].split()[0]
     if script[start] == "/":
-        return (
-            f"the sentence that begins with {word!r} ({place}) needs words and a closing slash, as in /open the door/"
-        )
+        return f"the sentence beginning with {word!r} ({place}) needs words and a closing slash, as in /open the door/"
     return f"cannot read {word!r} ({place}); write a name, or a name and how often, as in 'forward*4'"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from world.scripting import MAX_ACTIONS, format_script, parse_script
+from world.types import Action, vocabulary
+
+MOVES = vocabulary()
+
+
+def test_names_counts_and_sentences_become_actions_in_order() -> None:
+    walk = parse_script("forward*2 left /open the door/ object_left*3", MOVES)
+    assert [action.text for action in walk] == [
+        *["move forward"] * 2,
+        "turn left",
+        "open the door",
+        *["rotate the object left"] * 3,
+    ]
+    assert walk[3] == Action("open the door")
+
+
+def test_a_sentence_may_hold_slashes_and_be_repeated() -> None:
+    assert parse_script("/go 1/2 metre/*2", MOVES) == [Action("go 1/2 metre")] * 2
+
+
+def test_a_sentence_of_the_vocabulary_keeps_its_numbers() -> None:
+    assert parse_script("/move back/", MOVES) == [MOVES[2]]
+
+
+@pytest.mark.parametrize("script", ["forward*3 left", "/open the door/*2 stay", "object_right"])
+def test_a_script_is_written_as_it_is_read(script: str) -> None:
+    assert format_script(parse_script(script, MOVES)) == script
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("", "the script is empty"),
+        ("   ", "the script is empty"),
+        ("left forwrd*3", r"'forwrd' \(word 2, column 6\): did you mean 'forward'\?"),
+        ("Forward", "did you mean 'forward'"),
+        ("xyzzy", "the names are stay, forward, back"),
+        ("left forward*", r"'forward\*' \(word 2, column 6\) needs a whole number"),
+        ("forward*0", "at least 1 after the star"),
+        ("forward*-2", "at least 1 after the star"),
+        ("forward*two", "at least 1 after the star"),
+        ("forward*2*3", "at least 1 after the star"),
+        ("*3", r"cannot read '\*3' \(word 1, column 1\)"),
+        ("left /open the door", r"beginning with '/open' \(word 2, column 6\) needs words and a closing slash"),
+        ("/ /", "needs words and a closing slash"),
+        (f"forward*{MAX_ACTIONS + 1}", "longer than"),
+        (f"forward*{'9' * 5000}", "longer than"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_place(script: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_script(script, MOVES)
