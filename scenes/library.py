@@ -29,6 +29,7 @@ def load_scene(address: str) -> Scene:
     Raises SceneError for an unknown name or start, a missing file, and what is not a usable picture.
     """
     name, _, start = address.partition(":")
+    known = ", ".join(scene_names())
     if name in scene_names():
         scene = read_scene(name)
         try:
@@ -43,7 +44,7 @@ def load_scene(address: str) -> Scene:
         )
     near = difflib.get_close_matches(name, scene_names(), n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise SceneError(f"no scene {name!r}: {hint}there are {', '.join(scene_names())}, or give the path of a picture")
+    raise SceneError(f"no scene {name!r}: {hint}there are {known}, or give the path of a picture")
 
 
 def read_scene(name: str, *, with_frames: bool = True) -> Scene:

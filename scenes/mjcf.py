@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,8 @@ from scenes.ground import Box, Circle, Ground
 from scenes.sky import SkyPainter, paint_sky
 from world.types import Frame
 
-Point = tuple[float, float, float]
+Point: TypeAlias = tuple[float, float, float]
+Corner: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Builder:
     faces, its rows along -y, so that a wall is a thin box whose z is its normal.
     """
 
-    def __init__(self, low: tuple[float, float], high: tuple[float, float], *, ambient: float = 0.7) -> None:
+    def __init__(self, low: Corner, high: Corner, *, ambient: float = 0.7) -> None:
         self.low, self.high = low, high
         self._footprints: list[Circle | Box] = []
         self._frames: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]  # x, y, yaw of the nested `at`s
@@ -66,18 +68,18 @@ class Builder:
         faces = paint_sky(painter)
         self._assets |= {f"sky_{side}.png": _png(face) for side, face in faces.items()}
         files = {f"file{side}": f"sky_{side}.png" for side in faces}
-        ET.SubElement(self._asset, "texture", name="sky", type="skybox", **files)
+        ET.SubElement(self._asset, "texture", {"name": "sky", "type": "skybox", **files})
 
     def sun(self, direction: Point, strength: float = 0.55, *, shadow: bool = True) -> None:
         """A light from far away that shines along `direction`."""
         cx, cy = (self.low[0] + self.high[0]) / 2, (self.low[1] + self.high[1]) / 2
         scale = 6.0 / abs(direction[2])
         pos = _text(cx - direction[0] * scale, cy - direction[1] * scale, 6.0)
-        diffuse = _text(strength, strength, strength)
-        ET.SubElement(
-            self._world, "light", directional="true", castshadow=str(shadow).lower(), pos=pos,
-            dir=_text(*direction), diffuse=diffuse, specular="0 0 0", ambient="0 0 0",
-        )  # fmt: skip
+        light = ET.SubElement(self._world, "light", directional="true", castshadow=str(shadow).lower(), pos=pos)
+        light.set("dir", _text(*direction))
+        light.set("diffuse", _text(strength, strength, strength))
+        light.set("specular", "0 0 0")
+        light.set("ambient", "0 0 0")
 
     # Shapes.
 
@@ -110,9 +112,17 @@ class Builder:
         self.box(((x0 + x1) / 2, (y0 + y1) / 2, -0.05), (x1 - x0, y1 - y0, 0.1), look, tile=tile)
 
     def wall(
-        self, start: tuple[float, float], end: tuple[float, float], height: float, look: str,
-        *, tile: float = 0.0, base: float = 0.0, thickness: float = 0.06, solid: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        start: Corner,
+        end: Corner,
+        height: float,
+        look: str,
+        *,
+        tile: float = 0.0,
+        base: float = 0.0,
+        thickness: float = 0.06,
+        solid: bool = True,
+    ) -> None:
         """An upright panel from `start` to `end` whose face is to the left of that way.
 
         It stands behind the line, or before it where `thickness` is negative: a board on a wall. A pattern that is
@@ -132,12 +142,12 @@ class Builder:
 
     # Where one cannot walk.
 
-    def block_box(self, at: tuple[float, float], size: tuple[float, float], yaw: float = 0.0) -> None:
+    def block_box(self, at: Corner, size: Corner, yaw: float = 0.0) -> None:
         """A rectangular footprint, in the frame of the current `at`."""
         x, y, turn = self._to_world(*at)
         self._footprints.append(Box(x, y, size[0] / 2, size[1] / 2, turn + yaw))
 
-    def block_circle(self, at: tuple[float, float], radius: float) -> None:
+    def block_circle(self, at: Corner, radius: float) -> None:
         """A round footprint, in the frame of the current `at`."""
         x, y, _ = self._to_world(*at)
         self._footprints.append(Circle(x, y, radius))
@@ -159,7 +169,9 @@ class Builder:
     def body(self, name: str, at: Point = (0, 0, 0), *, turns: bool = False) -> Iterator[None]:
         """What is built inside belongs to a body of that name; a body that `turns` is moved by the simulator."""
         outer = self._parent
-        self._parent = ET.SubElement(outer, "body", name=name, pos=_text(*at), **({"mocap": "true"} if turns else {}))
+        self._parent = ET.SubElement(outer, "body", name=name, pos=_text(*at))
+        if turns:
+            self._parent.set("mocap", "true")
         yield
         self._parent = outer
 
@@ -174,9 +186,14 @@ class Builder:
         return ox + c * x - s * y, oy + s * x + c * y, turn
 
     def _geom(
-        self, kind: str, at: Point | None, size: tuple[float, ...], look: str, repeat: tuple[float, float] = (1.0, 1.0),
+        self,
+        kind: str,
+        at: Point | None,
+        size: tuple[float, ...],
+        look: str,
+        repeat: tuple[float, float] = (1.0, 1.0),
         euler: Point = (0, 0, 0),
-    ) -> ET.Element:  # fmt: skip
+    ) -> ET.Element:
         attributes = {"type": kind, "size": _text(*size), "material": self._material(look, repeat)}
         if at is not None:
             attributes["pos"] = _text(*at)

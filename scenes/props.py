@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-from scenes.mjcf import Builder
+from scenes.mjcf import Builder, Corner, Point
 from world.types import Frame
 
 
-def picture(
-    b: Builder, name: str, pixels: Frame, at: tuple[float, float, float], yaw: float, size: tuple[float, float]
-) -> None:
+def picture(b: Builder, name: str, pixels: Frame, at: Point, yaw: float, size: tuple[float, float]) -> None:
     """A framed picture (width, height in m) around `at` on a wall that faces `yaw` degrees."""
     b.texture(name, pixels)
     with b.at(at[0], at[1], at[2], yaw):
@@ -19,16 +17,7 @@ def picture(
         b.box((0.04, 0, 0), (width, height, 0.05), name, tilt=(90, 0, 90))
 
 
-def edged_wall(
-    b: Builder,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    height: float,
-    look: str,
-    trim: str,
-    *,
-    tile: float,
-) -> None:
+def edged_wall(b: Builder, start: Corner, end: Corner, height: float, look: str, trim: str, *, tile: float) -> None:
     """A wall with a skirting board and a cornice of the colour `trim`."""
     b.wall(start, end, height, look, tile=tile)
     b.wall(start, end, 0.14, trim, thickness=-0.03, solid=False)

@@ -1,8 +1,8 @@
 """The true world: a simulator that is itself a WorldModel, and that knows every pose.
 
-A state is true by its pose: `step` moves the pose (sliding along walls and furniture) and draws what is seen from there,
-whoever made the state. Where a scene has several objects of which one stands on the table, the name of the scene's
-first start says which: `load_scene("tabletop:car")` is the world with the car, and every state keeps its scene.
+A state is true by its pose: `step` moves the pose (sliding along walls and furniture) and draws what is seen from
+there, whoever made the state. Where a scene has several objects of which one stands on the table, the name of the
+scene's first start says which: `load_scene("tabletop:car")` is the world with the car, and every state keeps its scene.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from scenes.eye import Eye, OpenGL
+from scenes.ground import Ground
 from scenes.mjcf import Blueprint
 from world.errors import ModelError, SceneError
 from world.settings import SamplerConfig
@@ -107,14 +108,12 @@ class SimulatorWorld:
         """What is seen from the poses, free or not, without moving there."""
         return self._draw([scene] * len(poses), poses)
 
-    def _ground(self, scene: Scene):
+    def _ground(self, scene: Scene) -> Ground:
         return self._blueprint(scene).ground
 
     def _blueprint(self, scene: Scene) -> Blueprint:
         if not scene.simulated:
-            raise SceneError(
-                f"the simulator does not know the scene {scene.name!r}: it is a picture, not a built scene"
-            )
+            raise SceneError(f"the simulator does not know {scene.name!r}: it is a picture, not a built scene")
         if scene.name not in self._blueprints:
             self._blueprints[scene.name] = importlib.import_module(f"scenes.{scene.name}.build").build()
         return self._blueprints[scene.name]

@@ -17,8 +17,8 @@ SkyPainter: TypeAlias = Callable[[Floats, Floats], Floats]
 
 _SIZE = 512  # pixels, the side of a face
 
-# For each face: the direction (x, y, z) as rows over (1, column, row), with column and row in [-1, 1] from the picture's
-# top left. MuJoCo shows the side faces mirrored, seen from inside.
+# For each face: the direction (x, y, z) as rows over (1, column, row), with column and row in [-1, 1] from the
+# picture's top left. MuJoCo shows the side faces mirrored, seen from inside.
 _FACES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "right": ((1, 0, 0), (0, 1, 0), (0, 0, -1)),
     "left": ((-1, 0, 0), (0, -1, 0), (0, 0, -1)),

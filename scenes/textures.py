@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import tomllib
 from collections.abc import Sequence
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,7 @@ from PIL import Image, ImageDraw
 from world.types import Frame
 
 Floats: TypeAlias = NDArray[np.float64]
+Shape: TypeAlias = tuple[str, str, Sequence[float]]  # kind, colour, coordinates
 
 _SIZE = 256  # pixels, the side of a tile
 _TILE = 160  # pixels, the side of a tile that is repeated on a wall
@@ -127,6 +131,13 @@ def quarters(colors: Sequence[str], border: str) -> Frame:
     return _paint(_where((edge < 0.06) | (np.hypot(x - 0.5, y - 0.5) < 0.16), _rgb(border), fields))
 
 
+def painting(name: str) -> Frame:
+    """One of the paintings of paintings.toml, 256 x 256."""
+    entry = _paintings()[name]
+    shapes = [(kind, color, tuple(map(float, numbers))) for kind, color, *numbers in map(str.split, entry["shapes"])]
+    return drawing(entry["ground"], shapes)
+
+
 def drawing(
     ground: str, shapes: Sequence[tuple[str, str, Sequence[float]]], size: tuple[int, int] = (256, 256)
 ) -> Frame:
@@ -159,6 +170,11 @@ def drift(tile: Frame, columns: float, rows: float) -> Frame:
     wall = np.tile(small, (math.ceil(rows), math.ceil(columns), 1))[:height, :width]
     across = np.linspace(0, 1, width)[None, :, None]
     return _paint(wall * (np.array(_WARM) * (1 - across) + np.array(_COOL) * across))
+
+
+@functools.cache
+def _paintings() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((Path(__file__).parent / "paintings.toml").read_text(encoding="utf-8"))
 
 
 def _grid() -> tuple[Floats, Floats]:

@@ -34,14 +34,23 @@ def build() -> Blueprint:
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF))
     b.sky(
         landscape(
-            "#4a5fc1", "#b7d3f7", "#ffb48a", 0, (0, 50),
+            "#4a5fc1",
+            "#b7d3f7",
+            "#ffb48a",
+            0,
+            (0, 50),
             [
-                Cloud(45, 42, 56, 20, "#ffe3cf"), Cloud(90, 34, 50, 20), Cloud(140, 58, 70, 22, "#f4f0ff"), Cloud(-135, 38, 60, 26),
-                Cloud(-90, 60, 44, 16), Cloud(-40, 36, 46, 16, "#ffd0d0"), Cloud(180, 33, 40, 14, "#d6e4ff"),
+                Cloud(45, 42, 56, 20, "#ffe3cf"),
+                Cloud(90, 34, 50, 20),
+                Cloud(140, 58, 70, 22, "#f4f0ff"),
+                Cloud(-135, 38, 60, 26),
+                Cloud(-90, 60, 44, 16),
+                Cloud(-40, 36, 46, 16, "#ffd0d0"),
+                Cloud(180, 33, 40, 14, "#d6e4ff"),
             ],
             [Ridge(135, 90, 22, "#6d78b8", 8, sharp=True), Ridge(-45, 80, 18, "#c98f86", 5)],
         )
-    )  # fmt: skip
+    )
     b.sun((-0.45, 0.3, -0.9), 0.36)
     b.sun((0.6, -0.6, -0.5), 0.2, shadow=False)
     for room in (_blue(), _orange(), _green(), _purple()):
@@ -63,9 +72,13 @@ def _build_room(b: Builder, room: _Room) -> None:
     segments = [
         (0, (far, far), (0, far), 0.0),
         (1, (far, 0), (far, far), 0.0),
-        (2, (0, near), (door_from, near), 0.0), (2, (door_to, near), (far, near), 0.0), (2, (door_from, near), (door_to, near), 2.05),
-        (3, (near, door_from), (near, 0), 0.0), (3, (near, far), (near, door_to), 0.0), (3, (near, door_to), (near, door_from), 2.05),
-    ]  # fmt: skip
+        (2, (0, near), (door_from, near), 0.0),
+        (2, (door_to, near), (far, near), 0.0),
+        (2, (door_from, near), (door_to, near), 2.05),
+        (3, (near, door_from), (near, 0), 0.0),
+        (3, (near, far), (near, door_to), 0.0),
+        (3, (near, door_to), (near, door_from), 2.05),
+    ]
     for k, start, end, base in segments:
         a, z = (start[0] * x, start[1] * y), (end[0] * x, end[1] * y)
         a, z = (a, z) if x * y > 0 else (z, a)
@@ -84,8 +97,11 @@ def _doorways(b: Builder) -> None:
     """A painted frame around each doorway."""
     middle, width = sum(_DOOR) / 2, _DOOR[1] - _DOOR[0]
     for x, y, yaw, color in (
-        (0, middle, 0, "#f2c230"), (0, -middle, 0, "#e53935"), (middle, 0, 90, "#ffffff"), (-middle, 0, 90, "#1b1b2f")
-    ):  # fmt: skip
+        (0, middle, 0, "#f2c230"),
+        (0, -middle, 0, "#e53935"),
+        (middle, 0, 90, "#ffffff"),
+        (-middle, 0, 90, "#1b1b2f"),
+    ):
         with b.at(x, y, 0, yaw):
             for side in (1, -1):
                 b.box((0, side * (width / 2 - 0.03), 1.03), (0.26, 0.14, 2.06), color)
@@ -95,8 +111,11 @@ def _doorways(b: Builder) -> None:
 def _statues(b: Builder) -> None:
     c = 3.1
     for x, y, yaw, color, statue in (
-        (c, c, -135, "#f3f1ea", _head), (-c, c, -45, "#3b3b46", _totem), (-c, -c, 45, "#e0c38c", _cactus), (c, -c, 135, "#ffe066", _cubes)
-    ):  # fmt: skip
+        (c, c, -135, "#f3f1ea", _head),
+        (-c, c, -45, "#3b3b46", _totem),
+        (-c, -c, 45, "#e0c38c", _cactus),
+        (c, -c, 135, "#ffe066", _cubes),
+    ):
         with b.at(x, y, 0, yaw):
             b.box((0, 0, 0.08), (0.72, 0.72, 0.16), "#2b2b33")
             b.box((0, 0, 0.5), (0.54, 0.54, 0.8), color)
@@ -146,62 +165,79 @@ def _cubes(b: Builder) -> None:
 
 
 def _blue() -> _Room:
-    sea = textures.drawing("#bfe6ff", [("box", "#1668b8", (0, 0.55, 1, 1)), ("poly", "#ffffff", (0.3, 0.5, 0.5, 0.1, 0.5, 0.5)),
-                                   ("poly", "#e53935", (0.54, 0.5, 0.54, 0.18, 0.78, 0.5)), ("poly", "#5d4037", (0.2, 0.55, 0.85, 0.55, 0.7, 0.75, 0.35, 0.75))])  # fmt: skip
-    fish = textures.drawing("#0b3d66", [("disc", "#ff8f00", (0.15, 0.28, 0.72, 0.75)), ("poly", "#ff8f00", (0.62, 0.5, 0.92, 0.25, 0.92, 0.78)),
-                                    ("disc", "#ffffff", (0.24, 0.38, 0.38, 0.52)), ("box", "#ffe0b2", (0.45, 0.3, 0.53, 0.73))])  # fmt: skip
-    moon = textures.drawing("#101a44", [("disc", "#fff4b8", (0.2, 0.15, 0.8, 0.75)), ("disc", "#101a44", (0.4, 0.08, 0.92, 0.62)), ("box", "#3949ab", (0, 0.85, 1, 1))])  # fmt: skip
     target = textures.rings(("#e53935", "#ffffff", "#1e88e5", "#ffffff"))
     return _Room(
-        "blue", 1, 1, textures.checker("#f4f7fa", "#2c6fb0"), "#0d2f55",
-        (textures.waves("#2f86c9", "#8cc8ee"), textures.stripes(("#1c5f9e", "#dceefb")), textures.dots("#3fa7c4", "#e9fbff"), textures.panels("#27408b", "#5f7fd6")),
-        (1.4, 1.2, 1.0, 1.25), (sea, fish, moon, target),
-    )  # fmt: skip
+        "blue",
+        1,
+        1,
+        textures.checker("#f4f7fa", "#2c6fb0"),
+        "#0d2f55",
+        (
+            textures.waves("#2f86c9", "#8cc8ee"),
+            textures.stripes(("#1c5f9e", "#dceefb")),
+            textures.dots("#3fa7c4", "#e9fbff"),
+            textures.panels("#27408b", "#5f7fd6"),
+        ),
+        (1.4, 1.2, 1.0, 1.25),
+        (textures.painting("sea"), textures.painting("fish"), textures.painting("moon"), target),
+    )
 
 
 def _orange() -> _Room:
-    desert = textures.drawing("#ffd79a", [("disc", "#e53935", (0.55, 0.12, 0.85, 0.5)), ("poly", "#b5651d", (0, 1, 0.35, 0.4, 0.7, 1)),
-                                      ("poly", "#8d4a16", (0.35, 0.4, 0.7, 1, 0.45, 1)), ("poly", "#d9822b", (0.5, 1, 0.8, 0.6, 1, 1))])  # fmt: skip
-    cat = textures.drawing("#26a69a", [("disc", "#2b2b2b", (0.2, 0.25, 0.8, 0.9)), ("poly", "#2b2b2b", (0.2, 0.5, 0.24, 0.1, 0.48, 0.3)),
-                                   ("poly", "#2b2b2b", (0.8, 0.5, 0.76, 0.1, 0.52, 0.3)), ("disc", "#ffeb3b", (0.32, 0.45, 0.45, 0.6)), ("disc", "#ffeb3b", (0.55, 0.45, 0.68, 0.6))])  # fmt: skip
     flag = textures.stripes(("#1b1b1b", "#ffca28", "#1b1b1b", "#ffca28"), across=True)
-    pear = textures.drawing("#fff3e0", [("disc", "#9ccc65", (0.25, 0.4, 0.75, 0.92)), ("disc", "#9ccc65", (0.36, 0.18, 0.64, 0.6)), ("box", "#5d4037", (0.47, 0.06, 0.53, 0.22))])  # fmt: skip
     return _Room(
-        "orange", -1, 1, textures.planks("#a9713f", "#6e4523", 3, seed=5), "#4a1d0d",
-        (textures.bricks("#c8553d", "#f2d9c4", 4, 2, seed=8), textures.zigzag(("#f28f3b", "#ffd5a1", "#c8553d")), textures.stripes(("#f6c453", "#fff2cf")), textures.diamonds("#e76f3c", "#f9a66c", "#fff0dc")),
-        (1.6, 1.3, 0.9, 0.95), (desert, cat, flag, pear),
-    )  # fmt: skip
+        "orange",
+        -1,
+        1,
+        textures.planks("#a9713f", "#6e4523", 3, seed=5),
+        "#4a1d0d",
+        (
+            textures.bricks("#c8553d", "#f2d9c4", 4, 2, seed=8),
+            textures.zigzag(("#f28f3b", "#ffd5a1", "#c8553d")),
+            textures.stripes(("#f6c453", "#fff2cf")),
+            textures.diamonds("#e76f3c", "#f9a66c", "#fff0dc"),
+        ),
+        (1.6, 1.3, 0.9, 0.95),
+        (textures.painting("desert"), textures.painting("cat"), flag, textures.painting("pear")),
+    )
 
 
 def _green() -> _Room:
-    tree = textures.drawing("#d7f0ff", [("box", "#7cb342", (0, 0.75, 1, 1)), ("box", "#6d4c41", (0.44, 0.5, 0.56, 0.85)), ("disc", "#2e7d32", (0.2, 0.08, 0.8, 0.62)),
-                                    ("disc", "#e53935", (0.34, 0.26, 0.44, 0.38)), ("disc", "#e53935", (0.56, 0.34, 0.66, 0.46))])  # fmt: skip
-    grid = textures.drawing("#ffffff", [("box", "#e53935", (0, 0, 0.4, 0.4)), ("box", "#fdd835", (0.6, 0.6, 1, 1)), ("box", "#1e40af", (0.6, 0, 1, 0.3)),
-                                    ("box", "#1b1b1b", (0.4, 0, 0.46, 1)), ("box", "#1b1b1b", (0, 0.42, 1, 0.48))])  # fmt: skip
-    bird = textures.drawing("#ffe082", [("disc", "#1e88e5", (0.2, 0.3, 0.75, 0.8)), ("disc", "#1e88e5", (0.55, 0.15, 0.85, 0.48)), ("poly", "#f4511e", (0.82, 0.28, 1, 0.34, 0.82, 0.4)),
-                                    ("poly", "#0d47a1", (0.1, 0.3, 0.5, 0.5, 0.3, 0.7))])  # fmt: skip
-    sun = textures.drawing(
-        "#283593", [("disc", "#ffca28", (0.22, 0.22, 0.78, 0.78)), ("disc", "#f4511e", (0.36, 0.36, 0.64, 0.64))]
-    )
     return _Room(
-        "green", -1, -1, textures.stones("#a9b58a", "#55603f", seed=4), "#16351f",
-        (textures.bricks("#5fa84f", "#e3f2c8", 4, 2, seed=6), textures.planks("#7fb069", "#3d6b35", 4, seed=2), textures.checker("#3c9d6b", "#c8ebd3"), textures.waves("#1f6f50", "#7ccf9a")),
-        (1.6, 1.4, 0.8, 1.0), (tree, grid, bird, sun),
-    )  # fmt: skip
+        "green",
+        -1,
+        -1,
+        textures.stones("#a9b58a", "#55603f", seed=4),
+        "#16351f",
+        (
+            textures.bricks("#5fa84f", "#e3f2c8", 4, 2, seed=6),
+            textures.planks("#7fb069", "#3d6b35", 4, seed=2),
+            textures.checker("#3c9d6b", "#c8ebd3"),
+            textures.waves("#1f6f50", "#7ccf9a"),
+        ),
+        (1.6, 1.4, 0.8, 1.0),
+        (textures.painting("tree"), textures.painting("grid"), textures.painting("bird"), textures.painting("sun")),
+    )
 
 
 def _purple() -> _Room:
-    heart = textures.drawing("#fff0f5", [("disc", "#e91e63", (0.16, 0.2, 0.53, 0.58)), ("disc", "#e91e63", (0.47, 0.2, 0.84, 0.58)), ("poly", "#e91e63", (0.19, 0.48, 0.81, 0.48, 0.5, 0.9))])  # fmt: skip
-    city = textures.drawing("#ffb3a7", [("box", "#4527a0", (0.05, 0.4, 0.3, 1)), ("box", "#7e57c2", (0.35, 0.15, 0.6, 1)), ("box", "#311b92", (0.66, 0.5, 0.95, 1)),
-                                    ("box", "#ffee58", (0.42, 0.28, 0.53, 0.42)), ("box", "#ffee58", (0.12, 0.52, 0.23, 0.66)), ("box", "#ffee58", (0.74, 0.62, 0.86, 0.76))])  # fmt: skip
-    halves = textures.drawing(
-        "#00bcd4", [("poly", "#ffeb3b", (0, 0, 1, 0, 0, 1)), ("disc", "#1b1b1b", (0.3, 0.3, 0.7, 0.7))]
-    )
-    cross = textures.drawing(
-        "#43a047", [("box", "#ffffff", (0.38, 0, 0.62, 1)), ("box", "#ffffff", (0, 0.38, 1, 0.62))]
-    )
     return _Room(
-        "purple", 1, -1, textures.checker("#f7d65a", "#6a3fa0"), "#2b1145",
-        (textures.dots("#7d4fb8", "#ffd1ec"), textures.diamonds("#5b2a86", "#a86fd1", "#f3e1ff"), textures.stripes(("#d46a9f", "#f9d3e4")), textures.panels("#8e3b7d", "#c77fb9")),
-        (1.1, 1.1, 0.8, 1.25), (heart, city, halves, cross),
-    )  # fmt: skip
+        "purple",
+        1,
+        -1,
+        textures.checker("#f7d65a", "#6a3fa0"),
+        "#2b1145",
+        (
+            textures.dots("#7d4fb8", "#ffd1ec"),
+            textures.diamonds("#5b2a86", "#a86fd1", "#f3e1ff"),
+            textures.stripes(("#d46a9f", "#f9d3e4")),
+            textures.panels("#8e3b7d", "#c77fb9"),
+        ),
+        (1.1, 1.1, 0.8, 1.25),
+        (
+            textures.painting("heart"),
+            textures.painting("city"),
+            textures.painting("halves"),
+            textures.painting("cross"),
+        ),
+    )

@@ -12,9 +12,21 @@ from world.types import Frame
 _HALF = 4.6  # m
 
 _BOARDS = (
-    "#c0392b", "#e67e22", "#f4b350", "#f7dc6f", "#e59866", "#d35400", "#a93226", "#884ea0", "#bb8fce", "#e8a0c0",
-    "#c2507a", "#8d4a22", "#d7a86e", "#f0e2c0",
-)  # fmt: skip
+    "#c0392b",
+    "#e67e22",
+    "#f4b350",
+    "#f7dc6f",
+    "#e59866",
+    "#d35400",
+    "#a93226",
+    "#884ea0",
+    "#bb8fce",
+    "#e8a0c0",
+    "#c2507a",
+    "#8d4a22",
+    "#d7a86e",
+    "#f0e2c0",
+)
 
 
 def build() -> Blueprint:
@@ -22,15 +34,28 @@ def build() -> Blueprint:
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF), ambient=0.66)
     b.sky(
         landscape(
-            "#2d7fe0", "#b5e0fa", "#fff0c0", -30, (-35, 42),
+            "#2d7fe0",
+            "#b5e0fa",
+            "#fff0c0",
+            -30,
+            (-35, 42),
             [
-                Cloud(15, 36, 60, 22), Cloud(60, 56, 44, 16), Cloud(110, 40, 50, 22), Cloud(170, 52, 70, 22, "#fff4dc"),
-                Cloud(-140, 34, 46, 18), Cloud(-95, 55, 60, 22, "#ffe3e3"), Cloud(-65, 30, 36, 12),
+                Cloud(15, 36, 60, 22),
+                Cloud(60, 56, 44, 16),
+                Cloud(110, 40, 50, 22),
+                Cloud(170, 52, 70, 22, "#fff4dc"),
+                Cloud(-140, 34, 46, 18),
+                Cloud(-95, 55, 60, 22, "#ffe3e3"),
+                Cloud(-65, 30, 36, 12),
             ],
-            [Ridge(90, 75, 20, "#8797c9", 10, sharp=True), Ridge(90, 50, 12, "#5f76b0", 14, sharp=True), Ridge(-90, 100, 9, "#79b36b", 6),
-             Ridge(180, 70, 12, "#c0a36e", 4)],
+            [
+                Ridge(90, 75, 20, "#8797c9", 10, sharp=True),
+                Ridge(90, 50, 12, "#5f76b0", 14, sharp=True),
+                Ridge(-90, 100, 9, "#79b36b", 6),
+                Ridge(180, 70, 12, "#c0a36e", 4),
+            ],
         )
-    )  # fmt: skip
+    )
     b.sun((-0.75, 0.5, -0.95), 0.4)
     b.sun((0.6, -0.5, -0.5), 0.2, shadow=False)
     _ground(b)
@@ -223,9 +248,11 @@ def _statue(b: Builder) -> None:
 
 def _trees(b: Builder) -> None:
     trees = (
-        (1.5, 3.8, "#f48fb1", "#f8bbd9", "#6d4c41"), (-3.9, -0.95, "#ef6c00", "#ffa040", "#4e342e"),
-        (3.8, 0.95, "#c0392b", "#e25b4b", "#ececec"), (-0.95, -3.9, "#cddc39", "#e6ee7a", "#795548"),
-    )  # fmt: skip
+        (1.5, 3.8, "#f48fb1", "#f8bbd9", "#6d4c41"),
+        (-3.9, -0.95, "#ef6c00", "#ffa040", "#4e342e"),
+        (3.8, 0.95, "#c0392b", "#e25b4b", "#ececec"),
+        (-0.95, -3.9, "#cddc39", "#e6ee7a", "#795548"),
+    )
     for x, y, dark, light, bark in trees:
         with b.at(x, y):
             b.cylinder((0, 0, 0.95), 0.12, 1.9, bark)

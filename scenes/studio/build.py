@@ -15,14 +15,23 @@ def build() -> Blueprint:
     b = Builder((-_X, -_Y), (_X, _Y))
     b.sky(
         landscape(
-            "#1f6fd1", "#9fd4f5", "#ffe6b8", -60, (-70, 52),
+            "#1f6fd1",
+            "#9fd4f5",
+            "#ffe6b8",
+            -60,
+            (-70, 52),
             [
-                Cloud(10, 38, 60, 26), Cloud(90, 55, 70, 24), Cloud(150, 35, 40, 18), Cloud(-150, 58, 50, 20, "#ffe1c4"),
-                Cloud(-110, 33, 46, 18), Cloud(40, 66, 40, 14), Cloud(-25, 62, 44, 14, "#fff0d8"),
+                Cloud(10, 38, 60, 26),
+                Cloud(90, 55, 70, 24),
+                Cloud(150, 35, 40, 18),
+                Cloud(-150, 58, 50, 20, "#ffe1c4"),
+                Cloud(-110, 33, 46, 18),
+                Cloud(40, 66, 40, 14),
+                Cloud(-25, 62, 44, 14, "#fff0d8"),
             ],
             [Ridge(90, 80, 24, "#7c93c4", 9, sharp=True), Ridge(-90, 90, 18, "#6fae7b", 5)],
         )
-    )  # fmt: skip
+    )
     b.sun((0.35, 0.55, -0.9), 0.42)
     b.sun((-0.6, -0.5, -0.5), 0.2, shadow=False)
     _walls(b)
@@ -71,8 +80,7 @@ def _north(b: Builder) -> None:
             b.box((x, 0, 0.36), (0.12, 0.6, 0.72), "#5e3219")
         b.box((0.5, 0.0, 0.5), (0.4, 0.6, 0.4), "#e2d3b5")
         b.block_box((0, 0), (1.7, 0.7))
-        b.texture("screen", textures.drawing("#123a6b", [("box", "#4fc3f7", (0.08, 0.1, 0.6, 0.45)), ("box", "#ffca28", (0.08, 0.55, 0.4, 0.9)),
-                                                     ("disc", "#ef5350", (0.6, 0.45, 0.92, 0.92))]))  # fmt: skip
+        b.texture("screen", textures.painting("screen"))
         b.box((-0.1, 0.12, 1.12), (0.8, 0.05, 0.52), "#1b1b1b")
         b.box((-0.1, 0.09, 1.12), (0.72, 0.44, 0.02), "screen", tilt=(90, 0, 0))
         b.box((-0.1, 0.14, 0.82), (0.1, 0.1, 0.14), "#1b1b1b")
@@ -84,10 +92,7 @@ def _north(b: Builder) -> None:
         b.cylinder((0, 0, 0.25), 0.04, 0.4, "#333333")
         b.cylinder((0, 0, 0.05), 0.26, 0.06, "#333333")
         b.block_circle((0, 0), 0.2)
-    valley = textures.drawing(
-        "#90caf9", [("disc", "#fff176", (0.1, 0.1, 0.34, 0.42)), ("poly", "#5c6bc0", (0.2, 1, 0.62, 0.2, 1, 0.9, 1, 1)),
-                    ("poly", "#ffffff", (0.52, 0.4, 0.62, 0.2, 0.75, 0.46)), ("poly", "#43a047", (0, 1, 0, 0.65, 0.5, 0.75, 1, 1))]
-    )  # fmt: skip
+    valley = textures.painting("valley")
     props.picture(b, "valley", valley, (-1.45, _Y, 1.5), -90, (1.3, 0.95))
     with b.at(2.55, _Y - 0.5):
         props.floor_lamp(b, "#ffb74d")
@@ -103,10 +108,7 @@ def _west(b: Builder) -> None:
         b.box((-0.12, 0.55, 0.64), (0.2, 0.46, 0.42), "#fdd835", tilt=(0, -15, 0))
         b.box((-0.12, -0.5, 0.64), (0.2, 0.46, 0.42), "#8e24aa", tilt=(0, -15, 10))
         b.block_box((0, 0), (0.9, 2.35))
-    abstract = textures.drawing(
-        "#fafafa", [("box", "#e53935", (0.05, 0.07, 0.45, 0.6)), ("box", "#1e40af", (0.5, 0.62, 0.95, 0.93)),
-                    ("box", "#fdd835", (0.5, 0.07, 0.95, 0.3)), ("box", "#212121", (0.45, 0.0, 0.5, 1)), ("box", "#212121", (0, 0.6, 1, 0.65))]
-    )  # fmt: skip
+    abstract = textures.painting("abstract")
     props.picture(b, "abstract", abstract, (-_X, 0.2, 1.6), 0, (1.5, 1.0))
     with b.at(-_X + 0.5, _Y - 0.5):
         props.pot_plant(b, "#e53935", "#2e8b3d", "#66bb4a")
@@ -146,11 +148,7 @@ def _south(b: Builder) -> None:
         b.box((0.08, 0, 1.45), (0.04, 0.6, 0.7), "#7fb2e5")
         b.box((0.08, 0, 0.55), (0.04, 0.6, 0.6), "#16427c")
         b.ball((0.12, 0.38, 1.0), 0.12, "#ffd54a")
-    view = textures.drawing(
-        "#b3e5fc", [("poly", "#81c784", (0, 1, 0, 0.6, 0.6, 0.5, 1, 0.7, 1, 1)), ("box", "#6d4c41", (0.22, 0.45, 0.3, 0.85)),
-                    ("disc", "#2e7d32", (0.08, 0.12, 0.44, 0.56)), ("poly", "#e53935", (0.55, 0.5, 0.72, 0.3, 0.89, 0.5)),
-                    ("box", "#fff8e1", (0.58, 0.5, 0.86, 0.78)), ("box", "#ffffff", (0.48, 0, 0.52, 1))]
-    )  # fmt: skip
+    view = textures.painting("view")
     props.picture(b, "view", view, (-1.0, -_Y, 1.55), 90, (1.2, 0.9))
     with b.at(-_X + 0.75, -_Y + 0.36, 0, 90):
         b.box((0, 0, 0.3), (0.5, 1.0, 0.6), "#5e35b1")

@@ -16,14 +16,23 @@ def build() -> Blueprint:
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF))
     b.sky(
         landscape(
-            "#2e6fb7", "#a8d8f0", "#ffd9a0", 180, (150, 48),
+            "#2e6fb7",
+            "#a8d8f0",
+            "#ffd9a0",
+            180,
+            (150, 48),
             [
-                Cloud(20, 40, 60, 22), Cloud(75, 62, 40, 14), Cloud(-60, 45, 46, 20, "#ffc9d6"),
-                Cloud(-115, 62, 60, 16), Cloud(105, 35, 40, 14, "#fff0c2"), Cloud(-20, 68, 40, 12), Cloud(-165, 36, 44, 16),
+                Cloud(20, 40, 60, 22),
+                Cloud(75, 62, 40, 14),
+                Cloud(-60, 45, 46, 20, "#ffc9d6"),
+                Cloud(-115, 62, 60, 16),
+                Cloud(105, 35, 40, 14, "#fff0c2"),
+                Cloud(-20, 68, 40, 12),
+                Cloud(-165, 36, 44, 16),
             ],
             [Ridge(0, 90, 16, "#7fa8c9", 9, sharp=True), Ridge(180, 80, 20, "#d9a066", 5)],
         )
-    )  # fmt: skip
+    )
     b.sun((0.5, -0.3, -0.9), 0.42)
     b.sun((-0.5, 0.7, -0.5), 0.22, shadow=False)
     _walls(b)
@@ -53,26 +62,20 @@ def _walls(b: Builder) -> None:
     props.edged_wall(b, (w, -w), (w, w), _HEIGHT, "stripes", "#f2c230", tile=0.8)
     props.edged_wall(b, (-w, -w), (w, -w), _HEIGHT, "dots", "#ffffff", tile=1.0)
     props.edged_wall(b, (-w, w), (-w, -w), _HEIGHT, "zigzag", "#3d1f5c", tile=1.2)
-    hills = textures.drawing(
-        "#8fd3f4", [("disc", "#ffd54a", (0.62, 0.1, 0.86, 0.42)), ("poly", "#4caf50", (0, 1, 0, 0.6, 0.3, 0.35, 0.7, 1)),
-                    ("poly", "#2e7d32", (0.3, 1, 0.7, 0.45, 1, 0.7, 1, 1))]
-    )  # fmt: skip
-    boat = textures.drawing(
-        "#fbe3c0", [("box", "#1976d2", (0, 0.65, 1, 1)), ("poly", "#d32f2f", (0.45, 0.12, 0.45, 0.58, 0.12, 0.58)),
-                    ("poly", "#ffffff", (0.5, 0.2, 0.5, 0.58, 0.8, 0.58)), ("poly", "#5d4037", (0.15, 0.6, 0.85, 0.6, 0.7, 0.78, 0.3, 0.78))]
-    )  # fmt: skip
-    face = textures.drawing(
-        "#e64a19", [("disc", "#ffe0b2", (0.2, 0.12, 0.8, 0.9)), ("disc", "#263238", (0.32, 0.35, 0.45, 0.5)),
-                    ("disc", "#263238", (0.55, 0.35, 0.68, 0.5)), ("box", "#c62828", (0.36, 0.66, 0.64, 0.74))]
-    )  # fmt: skip
+    hills = textures.painting("hills")
+    boat = textures.painting("boat")
+    face = textures.painting("face")
     squares = textures.quarters(("#e53935", "#1e88e5", "#fdd835", "#43a047"), "#fafafa")
     props.picture(b, "hills", hills, (-0.5, w, 1.5), -90, (1.3, 0.9))
     props.picture(b, "boat", boat, (w, 0.6, 1.5), 180, (1.2, 1.1))
     props.picture(b, "face", face, (0.6, -w, 1.45), 90, (1.0, 1.2))
     props.picture(b, "squares", squares, (-w, -0.5, 1.5), 0, (1.1, 1.1))
     for x, y, yaw, color, mark in (
-        (1.2, w, -90, "#1565c0", "#ffeb3b"), (w, -1.2, 180, "#c62828", "#ffffff"), (-1.1, -w, 90, "#6a1b9a", "#80deea"), (-w, 1.2, 0, "#ef6c00", "#1b5e20")
-    ):  # fmt: skip
+        (1.2, w, -90, "#1565c0", "#ffeb3b"),
+        (w, -1.2, 180, "#c62828", "#ffffff"),
+        (-1.1, -w, 90, "#6a1b9a", "#80deea"),
+        (-w, 1.2, 0, "#ef6c00", "#1b5e20"),
+    ):
         with b.at(x, y, 1.45, yaw):  # a banner
             b.box((0.02, 0, 0), (0.04, 0.6, 1.1), color)
             b.box((0.04, 0, 0.1), (0.04, 0.34, 0.34), mark, tilt=(45, 0, 0))
@@ -83,8 +86,11 @@ def _corners(b: Builder) -> None:
     """A column in each corner, each of its own colour and with its own ball, cube or cone on top."""
     c = _HALF - 0.18
     for x, y, color, top in (
-        (c, c, "#f2c230", "#c62828"), (-c, c, "#26a69a", "#ffffff"), (-c, -c, "#ef6c00", "#283593"), (c, -c, "#ec407a", "#212121")
-    ):  # fmt: skip
+        (c, c, "#f2c230", "#c62828"),
+        (-c, c, "#26a69a", "#ffffff"),
+        (-c, -c, "#ef6c00", "#283593"),
+        (c, -c, "#ec407a", "#212121"),
+    ):
         b.cylinder((x, y, 1.1), 0.15, 2.2, color)
         b.cylinder((x, y, 1.3), 0.16, 0.25, top)
         b.cylinder((x, y, 0.6), 0.16, 0.25, top)
