@@ -1,0 +1,83 @@
+"""The house's rules, checked: who imports whom, what importing costs, what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("world", "bagel", "scenes", "agents")
+MAY_IMPORT = {"world": set(), "bagel": {"world"}, "scenes": {"world"}, "agents": {"world", "scenes"}}
+OURS = {*FOLDERS, "play", "tests"}
+MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+COMMANDS = [folder for folder in FOLDERS if (ROOT / folder / "__main__.py").exists()]
+MAX_LINES = 350
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Top-level names that a module imports anywhere in it, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((name.name.partition(".")[0], node.lineno) for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0], node.lineno
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_folders_import_only_whom_they_may(path: Path) -> None:
+    folder = path.relative_to(ROOT).parts[0]
+    wrong = OURS - {folder} - MAY_IMPORT[folder]
+    if folder == "world":
+        wrong |= {"torch"}
+    found = [f"{name_of(path)}:{line} imports {name}" for name, line in imported(path) if name in wrong]
+    assert not found
+
+
+@pytest.mark.parametrize("path", [*MODULES, ROOT / "play.py"], ids=name_of)
+def test_a_module_opens_with_its_idea_and_fits_in_a_head(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not text or ast.get_docstring(ast.parse(text)), f"{name_of(path)} has no docstring"
+    assert text.count("\n") <= MAX_LINES, f"{name_of(path)} is longer than {MAX_LINES} lines"
+
+
+@pytest.mark.parametrize("module", ["world", "world.env", "world.models", "agents", "scenes.library", "play"])
+def test_importing_brings_no_model_and_no_window(module: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not {"torch", "pygame", "mujoco", "cv2"}.intersection(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", [*(["-m", name] for name in COMMANDS), ["play.py"]], ids=lambda c: c[-1])
+def test_every_command_explains_itself(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+    assert done.stderr == ""
+
+
+def test_no_file_knows_the_machine_that_it_was_written_on() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    forbidden = ["/" + folder + "/" for folder in ("work", "root", "home", "Users", "mnt")]
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if (
+            path.suffix not in {".py", ".toml", ".md", ".txt", ".yaml", ".yml", ".cfg", ".json", ""}
+            or not path.is_file()
+        ):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{name} holds {word}" for word in forbidden if word in text]
+    assert not found

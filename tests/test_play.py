@@ -1,0 +1,428 @@
+"""The window's real event loop, on SDL's dummy driver, with posted events."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+from PIL import Image
+
+import play
+from tests.world.toy_world import ToyWorld, draw, toy_scene
+from world import models
+from world.errors import ModelError
+from world.game import Game
+from world.player import DRAWS_PER_SECOND, Player
+from world.types import Action, Frame, Pose, Scene, Start, State
+
+
+class ToyTruth(ToyWorld):
+    """A toy simulator: knows every pose, reads no sentences."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset({"pose"}))
+
+    def random_start(self, scene: Scene, seed: int) -> Start:
+        return scene.starts[0]
+
+    def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
+        return [draw(pose, 0, 0) for pose in poses]
+
+
+class Patient(ToyWorld):
+    """Finishes a step when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Semaphore(0)
+
+    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+        assert self.go_on.acquire(timeout=30)
+        return super().step(states, actions)
+
+
+class Forgetful(ToyWorld):
+    """Fails at every step back."""
+
+    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+        if actions[0].name == "back":
+            raise ModelError("the model lost its way: load it again")
+        if actions[0].name == "up":
+            raise RuntimeError("out of memory")
+        return super().step(states, actions)
+
+
+def simulated(name: str) -> Scene:
+    scene = toy_scene(name)
+    return Scene(scene.name, scene.caption, scene.starts, simulated=True)
+
+
+class Hand:
+    """Presses keys and looks."""
+
+    def __init__(self, worlds: dict[str, ToyWorld], scene: Scene, out: Path) -> None:
+        self.game = Game(worlds.__getitem__, next(iter(worlds)), scene, seed=5)
+        self.player = Player(self.game, ["first", "second"], out, size=256)
+
+    def down(self, key: int) -> None:
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+
+    def up(self, key: int) -> None:
+        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
+
+    def tap(self, *pressed: int) -> None:
+        for key in pressed:
+            self.down(key)
+            self.up(key)
+            self.player.tick()
+
+    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            self.player.tick()
+            time.sleep(0.002)
+
+    def rest(self) -> None:
+        """Until nothing is in the making."""
+        self.until(lambda: not self.game.doing)
+
+    def walk(self, *pressed: int) -> None:
+        for key in pressed:
+            self.tap(key)
+            self.rest()
+
+    @property
+    def state(self) -> State:
+        assert self.game.state is not None
+        return self.game.state
+
+
+@pytest.fixture
+def at_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Hand]]:
+    monkeypatch.setattr(models, "SCENES", "tests.test_play:simulated")
+    hands: list[Hand] = []
+
+    def sit_down(worlds: dict[str, ToyWorld] | None = None, scene: Scene | None = None) -> Hand:
+        hands.append(Hand(worlds or {"toy": ToyWorld()}, scene or simulated("first"), tmp_path))
+        hands[0].until(lambda: hands[0].game.state)
+        return hands[0]
+
+    yield sit_down
+    for hand in hands:
+        for world in hand.game._models.values():
+            if isinstance(world, Patient):
+                world.go_on.release(100)
+        hand.player.close()
+
+
+def test_keys_walk(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_w, pygame.K_LEFT, pygame.K_a, pygame.K_q, pygame.K_z, pygame.K_SPACE)
+    names = [action.name for state in hand.game.states for action in state.actions[-1:]]
+    assert names == ["forward", "forward", "left", "strafe_left", "up", "object_left", "stay"]
+    assert hand.state.pose.yaw == 15.0
+    assert hand.state.seed == 5
+
+
+def test_a_tap_is_one_step_and_a_held_key_repeats(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP)
+    assert hand.state.step == 1
+    hand.down(pygame.K_LEFT)
+    hand.until(lambda: hand.state.step >= 4)
+    hand.up(pygame.K_LEFT)
+    hand.rest()
+    assert hand.state.actions[-1].name == "left"
+
+
+def test_the_newest_key_wins_while_the_model_thinks(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    hand.tap(pygame.K_UP, pygame.K_LEFT, pygame.K_DOWN, pygame.K_RIGHT)
+    world.go_on.release(9)
+    hand.rest()
+    assert [action.name for action in hand.state.actions] == ["forward", "right"]
+    assert hand.state.step == 2
+
+
+def test_the_window_is_drawn_while_the_model_thinks(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    hand.tap(pygame.K_UP)
+    clock, end, num_draws = pygame.time.Clock(), time.monotonic() + 1.0, 0
+    while time.monotonic() < end:
+        hand.player.tick()
+        num_draws += 1
+        clock.tick(DRAWS_PER_SECOND)
+    assert hand.game.doing == "step"
+    assert num_draws >= 30  # 60 on a machine that has nothing else to do
+    world.go_on.release()
+    hand.rest()
+    assert hand.state.step == 1
+
+
+def test_undo_goes_back_and_the_walk_goes_on_as_before(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_LEFT)
+    seen = hand.state.digest()
+    hand.tap(pygame.K_BACKSPACE)
+    assert hand.state.step == 1
+    hand.walk(pygame.K_LEFT)
+    assert hand.state.digest() == seen
+    hand.tap(pygame.K_BACKSPACE, pygame.K_BACKSPACE, pygame.K_BACKSPACE)
+    assert hand.state.step == 0
+    assert "begins" in hand.player.overlay.notice
+
+
+def test_undo_gives_up_the_step_in_the_making(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    hand.tap(pygame.K_UP, pygame.K_BACKSPACE)
+    world.go_on.release(9)
+    hand.rest()
+    assert hand.state.step == 0
+    hand.walk(pygame.K_LEFT)
+    assert [action.name for action in hand.state.actions] == ["left"]
+
+
+def test_reset_begins_the_very_same_walk(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_LEFT)
+    seen = hand.state.digest()
+    hand.walk(pygame.K_r)
+    assert (hand.state.step, len(hand.game.states)) == (0, 1)
+    hand.walk(pygame.K_UP, pygame.K_LEFT)
+    assert hand.state.digest() == seen
+
+
+def test_reset_during_a_step_drops_it(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    hand.tap(pygame.K_UP, pygame.K_r)
+    world.go_on.release(9)
+    hand.rest()
+    assert hand.state.step == 0
+
+
+def test_tab_goes_through_the_scenes(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_TAB)
+    assert (hand.state.scene.name, hand.state.step) == ("second", 0)
+    hand.walk(pygame.K_TAB)
+    assert hand.state.scene.name == "first"
+
+
+def test_t_shows_the_truth_at_the_same_place_and_goes_back_to_the_dream(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()})
+    hand.walk(pygame.K_UP, pygame.K_LEFT)
+    pose = hand.state.pose
+    hand.walk(pygame.K_t)
+    assert hand.game.address == "sim"
+    assert (hand.state.pose, hand.state.step) == (pose, 2)
+    assert np.array_equal(hand.state.frame, draw(pose, 0, 0))
+    hand.walk(pygame.K_UP, pygame.K_t, pygame.K_UP)
+    assert hand.game.address == "toy"
+    assert hand.state.step == 4
+    assert hand.state.pose == pose.moved(hand.state.actions[-1]).moved(hand.state.actions[-1])
+
+
+def test_a_picture_has_no_truth(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()}, toy_scene("photo"))
+    hand.walk(pygame.K_t)
+    assert hand.game.address == "toy"
+    assert "does not know this picture" in hand.player.overlay.notice
+
+
+def test_a_simulator_that_is_not_there_leaves_the_dream_as_it_is(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_t)
+    assert hand.game.problem
+    assert hand.game.address == "toy"
+    hand.walk(pygame.K_UP)
+    assert (hand.state.step, hand.game.problem) == (2, "")
+
+
+def test_pause_holds_the_keys_and_n_makes_one_step(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_p, pygame.K_UP, pygame.K_LEFT)
+    assert hand.state.step == 0
+    assert hand.player.overlay.chosen == "turn left"
+    hand.walk(pygame.K_n, pygame.K_n)
+    assert [action.name for action in hand.state.actions] == ["left", "left"]
+    hand.walk(pygame.K_p, pygame.K_UP)
+    assert hand.state.step == 3
+
+
+def test_an_error_shows_as_a_card_and_costs_nothing_else(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": Forgetful()})
+    hand.walk(pygame.K_UP)
+    before = pygame.image.tobytes(pygame.display.get_surface(), "RGB")
+    hand.walk(pygame.K_DOWN)
+    assert hand.game.problem == "the model lost its way: load it again"
+    hand.player.tick()
+    assert pygame.image.tobytes(pygame.display.get_surface(), "RGB") != before
+    assert hand.state.step == 1
+    hand.walk(pygame.K_q)
+    assert hand.game.problem == "RuntimeError: out of memory"
+    hand.walk(pygame.K_UP)
+    assert (hand.state.step, hand.game.problem) == (2, "")
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_window_with_its_sentence(tmp_path: Path) -> None:
+    def broken(address: str) -> ToyWorld:
+        raise ModelError(f"{address} is broken: download it again")
+
+    player = Player(Game(broken, "toy", toy_scene(), 0), [], tmp_path, size=256)
+    with pytest.raises(ModelError, match="toy is broken: download it again"):
+        player.run()
+    assert not pygame.display.get_init()
+
+
+def test_pictures_and_videos_are_saved_without_waiting(at_window: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_g, pygame.K_g, pygame.K_v, pygame.K_UP, pygame.K_LEFT)
+    hand.tap(pygame.K_v)
+    hand.until(lambda: (tmp_path / "first.ndjson").exists())
+    hand.until(lambda: "3 frames" in hand.player.overlay.notice)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "first-0000.png",
+        "first-0000-2.png",
+        "first.mp4",
+        "first.ndjson",
+    }
+    assert [path.name for path in hand.player.saved] == ["first-0000.png", "first-0000-2.png", "first.mp4"]
+
+
+def test_a_recording_is_finished_when_the_window_closes(at_window: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_v, pygame.K_UP)
+    hand.player.close()
+    assert [path.name for path in hand.player.saved] == ["first.mp4"]
+    assert (tmp_path / "first.mp4").stat().st_size > 1000
+
+
+def test_what_cannot_be_saved_is_told(at_window: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = at_window()
+    (tmp_path / "file").touch()
+    hand.player.out = tmp_path / "file"
+    hand.tap(pygame.K_g)
+    assert "could not be saved" in hand.game.problem
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (300, 700), (200, 160), (64, 64)])
+def test_every_size_of_window_is_drawn(at_window: Callable[..., Hand], size: tuple[int, int]) -> None:
+    hand = at_window()
+    pygame.display.set_mode(size, pygame.RESIZABLE)
+    hand.walk(pygame.K_v, pygame.K_UP, pygame.K_p, pygame.K_h, pygame.K_h)
+    hand.game.problem = "something with a long explanation " * 9
+    hand.player.tick()
+    assert pygame.display.get_surface().get_size() == size
+
+
+@pytest.mark.parametrize("kind", [pygame.QUIT, pygame.KEYDOWN])
+def test_the_window_closes_when_asked(at_window: Callable[..., Hand], kind: int) -> None:
+    hand = at_window()
+    pygame.event.post(pygame.event.Event(kind, key=pygame.K_ESCAPE))
+    hand.player.run()
+    assert not hand.player.running
+
+
+# Without a window.
+
+WITH_TOY = """
+import sys
+sys.path.insert(0, "")
+from world import models
+models.MODELS["toy"] = "tests.agents.test_simple:load_toy"
+import play
+sys.exit(play.main(sys.argv[1:]))
+"""
+
+
+def run_play(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITH_TOY, "--model", "toy", *arguments],
+        cwd=Path(play.__file__).parent,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    path = tmp_path / "harbour.png"
+    Image.fromarray(draw(Pose(), 0, 0, 60)[:40]).save(path)
+    return str(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")
+def test_without_a_display_it_says_so_and_walks(tmp_path: Path, photo: str) -> None:
+    done = run_play("--scene", photo, "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "no display here" in done.stdout
+    for name in ("walk.mp4", "sheet.png", "walk.ndjson"):
+        assert str(tmp_path / "out" / name) in done.stdout
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+    assert len((tmp_path / "out" / "walk.ndjson").read_text().splitlines()) >= 25
+
+
+def test_a_script_is_walked_from_ones_own_picture(tmp_path: Path, photo: str) -> None:
+    script = "forward*2 /open the door/ left"
+    done = run_play("--scene", photo, "--headless", "--script", script, "--seed", "9", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out" / "walk.ndjson").read_text().splitlines()]
+    assert (lines[0]["scene"], lines[0]["seed"]) == ("harbour", 9)
+    assert [line["action"]["text"] for line in lines[1:]] == ["move forward"] * 2 + ["open the door", "turn left"]
+
+
+def test_the_tour_fits_every_vocabulary() -> None:
+    scene = toy_scene()
+    assert 24 <= len(play.tour(scene)) <= 30
+    bare = Scene(scene.name, scene.caption, scene.starts, scene.actions[:9])
+    assert 24 <= len(play.tour(bare)) <= 30
+    assert not any(action.object_yaw for action in play.tour(bare))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scene", "nowhere"], "no scene 'nowhere'"),
+        (["--scene", "missing.jpg"], "missing.jpg"),
+        (["--scene", "{folder}/broken.png"], "broken.png"),
+        (["--model", "nowhere"], "no model at 'nowhere'"),
+        (["--model", "{folder}"], "{folder}"),
+        (["--preset", "best"], "no preset 'best': the presets are edit, text_to_image, fast, walk, quality"),
+        (["--num-timesteps", "1"], "at least 2, got 1"),
+        (["--timestep-shift", "0"], "timestep_shift must be above 0"),
+        (["--cfg-interval", "1", "0"], "cfg_interval is (low, high)"),
+        (["--cfg-renorm-type", "local"], "global, channel or text_channel, got 'local'"),
+        (["--cfg-renorm-min", "2"], "cfg_renorm_min lies in [0, 1]"),
+        (["--size", "5"], "128 to 8192, got 5"),
+        (["--script", "forwrd"], "did you mean 'forward'"),
+        (["--script", ""], "the script is empty"),
+    ],
+)
+def test_every_wrong_argument_gets_one_sentence(
+    arguments: list[str], message: str, tmp_path: Path, photo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.png").write_text("not a picture")
+    given = [argument.format(folder=tmp_path) for argument in arguments]
+    if "--scene" not in given:
+        given += ["--scene", photo]
+    assert play.main(["--headless", "--out", str(tmp_path / "out"), *given]) == 2
+    error = capsys.readouterr().err
+    assert message.format(folder=tmp_path) in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
