@@ -122,7 +122,7 @@ class Inputs:
 
     latents: Tensor  # [N, P] clean
     noise: Tensor  # [N, P] normal
-    draws: Tensor  # [N] normal, before sigmoid and shift; -inf where the picture is clean
+    t: Tensor  # [N] flow times, 0 where the picture is clean
     patches: Tensor  # [M, P']
 
 
@@ -151,10 +151,9 @@ def times(draws: Tensor, shift: float) -> Tensor:
 def rows_in(model: Bagel, layout: Layout, inputs: Inputs) -> tuple[Tensor, Tensor]:
     """The rows entering the first layer: und [1, I + M, D] (words, then patches) and gen [1, N, D] (latents)."""
     c, device = model.config, model.device
-    t = times(inputs.draws, c.timestep_shift)
-    x_t = (1 - t[:, None]) * inputs.latents + t[:, None] * inputs.noise
+    x_t = torch.lerp(inputs.latents, inputs.noise, inputs.t[:, None])
     grid = [grid_positions(*g, c.max_latent_size, device) for g in layout.latent_grids]
-    gen = model.embed_latents(x_t, t, torch.cat(grid)) if grid else model.embed_ids(_ids(model, []))
+    gen = model.embed_latents(x_t, inputs.t, torch.cat(grid)) if grid else model.embed_ids(_ids(model, []))
     und = model.embed_ids(_ids(model, layout.text_ids))
     if layout.patch_grids:
         grid = [grid_positions(*g, c.vit_max_num_patch_per_side, device) for g in layout.patch_grids]

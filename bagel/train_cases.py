@@ -23,11 +23,14 @@ def train(bundle: Bundle, case: dict[str, Any]) -> Iterator[Measure]:
     yield bundle.close("ViT patches", patches, case["inputs"]["packed_vit_tokens"])
     draws = _draws(layout, settings["timestep_draws"])
     yield bundle.close("draws", draws, case["inputs"]["packed_timesteps_raw"])
-    yield bundle.close("times", times(draws, settings["timestep_shift"]), expected["timesteps"])
+    t = times(draws, settings["timestep_shift"])
+    yield bundle.close("times", t, expected["timesteps"])
     with torch.no_grad():
         padded = bundle.checkpoint.autoencoder.encode(bundle.tensors[case["inputs"]["padded_images"]])
     yield bundle.close("padded latents", padded, case["inputs"]["padded_latent"])
-    inputs = Inputs(_latents(layout, padded, model.config.latent_patch_size), _noise(bundle, case), draws, patches)
+    inputs = Inputs(
+        _latents(layout, padded, model.config.latent_patch_size), bundle.tensors[case["inputs"]["noise"]], t, patches
+    )
 
     und, gen = rows_in(model, layout, inputs)
     yield bundle.close("rows in", _published(layout, und, gen), expected["hidden_in"])
@@ -102,10 +105,6 @@ def _latents(layout: Layout, padded: Tensor, p: int) -> Tensor:
     """Tokens [N, P] cut from latents [pictures, C, h, w] that were padded to one size."""
     pairs = zip(layout.latent_grids, padded, strict=True)
     return torch.cat([patchify(latent[None, :, : h * p, : w * p], p)[0] for (h, w), latent in pairs])
-
-
-def _noise(bundle: Bundle, case: dict[str, Any]) -> Tensor:
-    return bundle.tensors[case["inputs"]["noise"]]
 
 
 def _published(layout: Layout, und: Tensor, gen: Tensor) -> Tensor:

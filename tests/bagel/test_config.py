@@ -1,0 +1,62 @@
+"""Config files go out and come back; a wrong one is named with what is wrong in it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bagel.config import BagelConfig, LanguageConfig, VisionConfig, WalkConfig, config_files, read_config
+from world.errors import ModelError
+
+
+def write(directory: Path, config: BagelConfig) -> None:
+    for name, content in config_files(config).items():
+        (directory / name).write_text(json.dumps(content))
+
+
+def edited(directory: Path, file: str, **values: object) -> None:
+    content = json.loads((directory / file).read_text())
+    (directory / file).write_text(json.dumps(content | values))
+
+
+def test_what_is_written_is_read_back(golden: Path, tmp_path: Path) -> None:
+    walk = WalkConfig(prompt="{scene}: {action}", history=3, frame_size=(64, 96))
+    config = replace(read_config(golden), walk=walk)
+    write(tmp_path, config)
+    assert read_config(tmp_path) == config
+
+
+def test_a_model_of_the_releases_kind_needs_no_files_of_ours(tmp_path: Path) -> None:
+    config = BagelConfig(LanguageConfig(64, 128, 2, 4, 2, 576), VisionConfig(48, 96, 3, 3, 14, image_size=980))
+    assert config_files(config).keys() == {"llm_config.json", "vit_config.json"}
+    write(tmp_path, config)
+    assert read_config(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "says"),
+    [
+        ("llm_config.json", {"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported, only 'silu'"),
+        ("bagel_config.json", {"interpolate_pos": True}, "interpolate_pos True is not supported"),
+        ("llm_config.json", {"hidden_size": "64"}, "hidden_size must be a whole number above 0, got '64'"),
+        ("llm_config.json", {"num_key_value_heads": 3}, "num_attention_heads 4 must be a multiple"),
+        ("vit_config.json", {"num_hidden_layers": 1}, "counts one unused layer"),
+        ("ae_config.json", {"ch": 20}, "must be multiples of norm_groups 32"),
+        ("bagel_config.json", {"vae_transform": [1, 2]}, "expected an object of settings"),
+        ("bagel_config.json", {"walk": {"history": 0}}, "history counts the pictures"),
+    ],
+)
+def test_a_wrong_value_is_named(copied: Path, file: str, values: dict[str, object], says: str) -> None:
+    edited(copied, file, **values)
+    with pytest.raises(ModelError, match=rf"{file}.*{says}"):
+        read_config(copied)
+
+
+def test_a_missing_field_and_broken_json_are_named(copied: Path) -> None:
+    (copied / "llm_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"llm_config\.json lacks a field.*hidden_size"):
+        read_config(copied)
+    (copied / "llm_config.json").write_text('{"hidden_size": 64,}')
+    with pytest.raises(ModelError, match=r"llm_config\.json cannot be read as JSON"):
+        read_config(copied)
