@@ -11,6 +11,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from bagel.bundle import Bundle, Case, Measure, referred
 from bagel.config import TransformConfig
 from bagel.context import Context
 from bagel.embed import grid_positions, time_sinusoid
@@ -19,7 +20,6 @@ from bagel.sampler import Velocity, combine, schedule
 from bagel.train_cases import train, train_packing
 from bagel.transforms import output_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes, unpatchify
-from bagel.verify import Bundle, Case, Measure, referred
 from bagel.vit import cut_patches
 from bagel.write import write
 from world.settings import SamplerConfig

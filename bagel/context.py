@@ -44,41 +44,46 @@ class Context:
 EMPTY = Context()
 
 
+@dataclass
 class Batch:
-    """B contexts side by side, ending at one column, with `room` free columns behind them for new rows.
+    """B contexts side by side, ending at column `filled`, with free columns behind them for new rows.
 
-    The copy is made once; after that an evaluation only writes its own rows. Contexts are padded at the left: rows
-    of one length attend without any mask.
+    The copy is made once, by `of`; after that an evaluation only writes its own rows. Contexts are padded at the
+    left: rows of one length attend without any mask.
     """
 
-    def __init__(
-        self, contexts: Sequence[Context], room: int, c: LanguageConfig, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        self.lengths = [len(context) for context in contexts]
-        self.positions = torch.tensor([context.position for context in contexts], device=device)  # [B]
-        self.filled = max(self.lengths)
-        shape = (c.num_hidden_layers, 2, len(contexts), c.num_key_value_heads, self.filled + room, c.head_dim)
-        self.kv = torch.zeros(shape, device=device, dtype=dtype)
-        self.new = 0  # rows of the latest evaluation
+    kv: Tensor  # [L, 2, B, G, S, K]
+    positions: Tensor  # int [B], the next free one of each context
+    lengths: list[int]
+    filled: int
+    new: int = 0  # rows of the latest evaluation
+
+    @classmethod
+    def of(
+        cls, contexts: Sequence[Context], room: int, c: LanguageConfig, device: torch.device, dtype: torch.dtype
+    ) -> Batch:
+        """Lays contexts out with `room` free columns."""
+        lengths = [len(context) for context in contexts]
+        filled = max(lengths)
+        shape = (c.num_hidden_layers, 2, len(contexts), c.num_key_value_heads, filled + room, c.head_dim)
+        kv = torch.zeros(shape, device=device, dtype=dtype)
         for b, context in enumerate(contexts):
-            end = self.filled - self.lengths[b]
+            end = filled - lengths[b]
             for segment in context.segments:
                 start, end = end, end + segment.shape[3]
-                self.kv[:, :, b, :, start:end] = segment
+                kv[:, :, b, :, start:end] = segment
+        positions = torch.tensor([context.position for context in contexts], device=device)
+        return cls(kv, positions, lengths, filled)
+
+    def __post_init__(self) -> None:
+        pads = torch.tensor([self.filled - length for length in self.lengths], device=self.kv.device)
+        self.seen = torch.arange(self.kv.shape[4], device=self.kv.device) >= pads[:, None]  # bool [B, S]
         self._runs = _runs(self.lengths)
-        pads = torch.tensor([self.filled - length for length in self.lengths], device=device)
-        self.seen = torch.arange(self.filled + room, device=device) >= pads[:, None]  # bool [B, S]
-        self._bias = as_bias(self.seen[:, None, None], dtype) if len(self._runs) > MAX_RUNS else None
+        self._bias = as_bias(self.seen[:, None, None], self.kv.dtype) if len(self._runs) > MAX_RUNS else None
 
     def rows(self, start: int, stop: int) -> Batch:
         """The contexts start..stop alone, in the same memory."""
-        part = Batch.__new__(Batch)
-        part.lengths, part.positions = self.lengths[start:stop], self.positions[start:stop]
-        part.filled, part.new, part.kv = self.filled, self.new, self.kv[:, :, start:stop]
-        part._runs = _runs(part.lengths)
-        part.seen = self.seen[start:stop]
-        part._bias = self._bias[start:stop] if self._bias is not None and len(part._runs) > MAX_RUNS else None
-        return part
+        return Batch(self.kv[:, :, start:stop], self.positions[start:stop], self.lengths[start:stop], self.filled)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """The Transformer's `attend`: new rows see each other and their own past, or what `bias` allows.

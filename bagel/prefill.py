@@ -61,7 +61,7 @@ def prefill(
     places = [_place(row) for row in blocks]
     und, gen = _embed(model, markers, blocks)
     num_und, num_gen = und.shape[1], gen.shape[1]
-    batch = Batch(contexts, num_und + num_gen, model.config.language, model.device, model.dtype)
+    batch = Batch.of(contexts, num_und + num_gen, model.config.language, model.device, model.dtype)
     offsets, bias = _rows(places, num_und, num_gen, batch, model.dtype)
     positions = batch.positions[:, None] + offsets
     model.transformer.read(und, gen, positions, partial(batch.attend, bias=bias), batch.store)

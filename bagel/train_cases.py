@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bagel.bundle import Bundle, Measure, referred
 from bagel.packing import Inputs, Item, Layout, losses_of, pack, published_rows, rows_in, rows_out, times
 from bagel.vae import patchify
-from bagel.verify import Bundle, Measure, referred
 from bagel.vit import cut_patches
 from bagel.weights import split
 

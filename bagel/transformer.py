@@ -21,8 +21,6 @@ from bagel.config import LanguageConfig
 
 # (layer, q [B, H, T, K], k [B, G, T, K], v [B, G, T, K]) -> [B, H, T, K]; rows are [und | gen], q and k are rotated.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-# (layer, k [B, G, T, K], v [B, G, T, K])
-Store = Callable[[int, Tensor, Tensor], None]
 
 
 class RMSNorm(nn.Module):
@@ -119,8 +117,10 @@ class Transformer(nn.Module):
             und, gen = layer(und, gen, rope, partial(attend, index))
         return und, gen
 
-    def read(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend, store: Store) -> None:
-        """As `hidden`, for the keys and values alone: the last layer's go to `store`, and nothing follows them."""
+    def read(
+        self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend, store: Callable[[int, Tensor, Tensor], None]
+    ) -> None:
+        """As `hidden`, for the keys and values alone: of the last layer they go to `store(layer, k, v)`."""
         rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
         last = len(self.layers) - 1
         for index in range(last):

@@ -32,7 +32,7 @@ def write(
     """
     if temperature > 0 and generators is None:
         raise ValueError("a temperature above 0 needs a generator for each context")
-    batch = Batch(contexts, max_length, model.config.language, model.device, model.dtype)
+    batch = Batch.of(contexts, max_length, model.config.language, model.device, model.dtype)
     written: list[list[int]] = [[] for _ in contexts]
     tokens, done = [start] * len(contexts), [False] * len(contexts)
     for step in range(max_length):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bagel.verify import Bundle, open_bundle
+from bagel.bundle import Bundle, open_bundle
 from bagel.weights import Checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"

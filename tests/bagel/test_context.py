@@ -18,7 +18,7 @@ def context(*lengths: int, seed: int = 0) -> Context:
 
 
 def batch(contexts: list[Context], room: int) -> Batch:
-    return Batch(contexts, room, C, torch.device("cpu"), torch.float32)
+    return Batch.of(contexts, room, C, torch.device("cpu"), torch.float32)
 
 
 def rows(count: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

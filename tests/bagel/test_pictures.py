@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bagel.bundle import Bundle
 from bagel.config import TransformConfig
 from bagel.embed import grid_positions
 from bagel.transforms import output_size, read_picture, resize, to_pixels, to_rgb
 from bagel.vae import patchify, to_bytes, unpatchify
-from bagel.verify import Bundle
 from world.errors import SceneError
 
 VAE = TransformConfig(1024, 512, 16)

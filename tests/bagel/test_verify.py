@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bagel.verify import Bundle, Measure, open_bundle, run_case
+from bagel.bundle import Bundle, Measure, open_bundle
+from bagel.verify import run_case
 from world.errors import ModelError
 
 CASES = [
