@@ -14,7 +14,7 @@ from world.errors import SceneError
 from world.types import Action, Frame, Pose, Scene, Start, vocabulary
 
 _FOLDER = Path(__file__).parent
-_FRAME_SIZE = 128  # pixels, the side of a shipped frame
+FRAME_SIZE = 128  # pixels, the side of a shipped frame
 _SMALLEST, _LARGEST = 32, 12_000  # pixels, the side of a picture
 
 
@@ -50,7 +50,7 @@ def load_scene(address: str) -> Scene:
 def read_scene(name: str, *, with_frames: bool = True) -> Scene:
     """A shipped scene; without its frames (black ones instead) when they are still to be made."""
     text = tomllib.loads((_FOLDER / name / "scene.toml").read_text(encoding="utf-8"))
-    black = np.zeros((_FRAME_SIZE, _FRAME_SIZE, 3), np.uint8)
+    black = np.zeros((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
     starts = tuple(
         Start(start, Pose(**pose), read_picture(frame_path(name, start)) if with_frames else black)
         for start, pose in text["starts"].items()

@@ -1,0 +1,149 @@
+"""`python -m scenes`: the scenes, pictures of them, walks through them, and how true a model's dream of them is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from scenes import library, report
+from scenes.evaluate import CopyLastFrame, measure
+from scenes.simulator import SimulatorWorld
+from scenes.trial import HELD_OUT, SUITES, prepare
+from world import cli, models
+from world.errors import SceneError
+from world.recording import save_png, save_walk
+from world.scripting import parse_script
+from world.types import Scene
+from world.walks import random_actions
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    args = _parser().parse_args(argv)
+    return cli.run(lambda: args.run(args))
+
+
+def _list(args: argparse.Namespace) -> None:
+    table = Table(box=None, header_style="dim")
+    for column in ("scene", "starts", "caption"):
+        table.add_column(column, overflow="fold", no_wrap=column == "scene")
+    for name in library.scene_names():
+        scene = library.load_scene(name)
+        table.add_row(name, ", ".join(start.name for start in scene.starts), scene.caption)
+    Console().print(table)
+
+
+def _render(args: argparse.Namespace) -> None:
+    scene = _simulated(args.scene)
+    world = SimulatorWorld(args.size)
+    if args.seed is not None:
+        scene = scene.starting_at(world.random_start(scene, args.seed))
+    [frame] = world.view(scene, [scene.starts[0].pose])
+    save_png(args.out, frame)
+    print(args.out)
+
+
+def _walk(args: argparse.Namespace) -> None:
+    scene = models.load_scene(args.scene)
+    if args.script is not None:
+        actions = parse_script(args.script, scene.actions)
+    else:
+        actions = random_actions(np.random.default_rng(args.seed), scene, args.random)
+    model = models.load(args.model, sampler=cli.sampler_of(args), device=args.device)
+    try:
+        states = model.reset([scene], [args.seed])
+        with Console(stderr=True).status("walking") as status:
+            for t, action in enumerate(actions):
+                status.update(f"step {t + 1} of {len(actions)}: {action.text}")
+                states += model.step(states[-1:], [action])
+        paths = save_walk(args.out, model.spec, states, actions, cli.sampler_of(args))
+    finally:
+        model.close()
+    print(*paths, sep="\n")
+
+
+def _frames(args: argparse.Namespace) -> None:
+    world = SimulatorWorld(library.FRAME_SIZE)
+    for name in args.scenes or library.scene_names():
+        scene = library.read_scene(name, with_frames=False)
+        for start in scene.starts:
+            [frame] = world.view(scene.starting_at(start), [start.pose])
+            save_png(library.frame_path(name, start.name), frame)
+            print(library.frame_path(name, start.name))
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    console = Console()
+    scenes = [_simulated(name) for name in args.scenes or library.scene_names()]
+    suite = SUITES[args.suite]
+    model = models.load(args.model, sampler=cli.sampler_of(args), device=args.device)
+    height, width = model.reset(scenes[:1], [HELD_OUT])[0].frame.shape[:2]
+    if height != width:
+        raise SceneError(f"the simulator draws square frames, but {args.model} dreams {width} x {height}")
+    truth = SimulatorWorld(height)
+    try:
+        with Console(stderr=True).status("") as status:
+            trial = prepare(truth, scenes, suite, lambda text: status.update(text))
+            baseline, _ = measure(CopyLastFrame(), trial, lambda text: status.update(f"copy last frame: {text}"))
+            measures, dreams = measure(model, trial, lambda text: status.update(f"{args.model}: {text}"))
+    finally:
+        model.close()
+        truth.close()
+    evaluation = report.Evaluation(model.spec, args.suite, suite, measures, baseline)
+    paths = report.save(args.out, evaluation, dreams)
+    console.print(report.table(evaluation))
+    console.print(report.actions_table(measures))
+    rate, alone = measures.frames_per_second, 1000 * measures.seconds_alone
+    console.print(f"speed: {rate:.1f} frames/s in batches, {alone:.0f} ms a step alone\n")
+    for gate in report.gates(measures):
+        console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
+    print(*paths, sep="\n")
+    return 0
+
+
+def _simulated(address: str) -> Scene:
+    scene = library.load_scene(address)
+    if not scene.simulated:
+        raise SceneError(f"{address!r} is a picture: only {', '.join(library.scene_names())} can be drawn anew")
+    return scene
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m scenes", description=__doc__, formatter_class=cli.HelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, formatter_class=cli.HelpFormatter)
+        added.set_defaults(run=run)
+        return added
+
+    command("list", _list, "the scenes, their starts and captions")
+    render = command("render", _render, "a picture of a scene, drawn by the simulator")
+    render.add_argument("--scene", default="studio", metavar="SCENE", help="a scene or SCENE:START")
+    render.add_argument("--seed", type=int, metavar="N", help="a random place instead of the start")
+    render.add_argument("--size", type=int, default=512, metavar="PIXELS", help="the side of the picture")
+    render.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    walk = command("walk", _walk, "a walk through a scene: a video, a contact sheet, a log with poses")
+    how = walk.add_mutually_exclusive_group(required=True)
+    how.add_argument("--script", metavar="TEXT", help='as in "forward*4 left*2 /open the door/ object_left*3"')
+    how.add_argument("--random", type=int, metavar="N", help="N random steps")
+    cli.add_model_arguments(walk)
+    walk.set_defaults(model="sim")
+    walk.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    frames = command("frames", _frames, "draws the shipped start frames anew")
+    frames.add_argument("--scenes", nargs="+", metavar="NAME", choices=library.scene_names(), help="default: all")
+    evaluate = command("evaluate", _evaluate, "measures a model against the simulator, on held-out starts")
+    cli.add_model_arguments(evaluate)
+    evaluate.add_argument("--scenes", nargs="+", metavar="NAME", help="default: all")
+    evaluate.add_argument("--suite", choices=list(SUITES), default="quick", help="how much is measured")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
