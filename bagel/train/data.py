@@ -63,7 +63,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     """
     done = directory / "walks.json"
     if done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
-        return _open(config, directory, "r")
+        return _open(config, directory, "c")
     directory.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     shape = _first(config).frame.shape
@@ -79,7 +79,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
             for _ in track(pool.imap_unordered(_walk_chunk, tasks), "walks", total=len(tasks)):
                 pass
     done.write_text(json.dumps(asdict(config)))
-    return _open(config, directory, "r")
+    return _open(config, directory, "c")
 
 
 def _open(config: DataConfig, directory: Path, mode: str) -> Walks:

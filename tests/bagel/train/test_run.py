@@ -45,7 +45,7 @@ def test_a_resumed_run_goes_on_where_the_first_one_stopped(tmp_path: Path) -> No
     saves: list[int] = []
     first = RunConfig(tmp_path, 1.0, time.monotonic(), decay=0.0, max_steps=20, log_every=10)
     run(step, optimizer, first, saves.append)  # pyright: ignore[reportArgumentType]
-    model, again, step = setup(seed=1)
+    _, again, step = setup(seed=1)
     second = RunConfig(tmp_path, 1.0, time.monotonic(), decay=0.0, max_steps=10, log_every=10, resume=True)
     run(step, again, second, saves.append)  # pyright: ignore[reportArgumentType]
     assert saves == [20, 30]
