@@ -40,9 +40,12 @@ def schedule(num_timesteps: int, shift: float) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def is_guided(t: float, interval: tuple[float, float]) -> bool:
-    """Whether guidance is on at time t (after the shift): low end excluded, high end included."""
-    return interval[0] < t <= interval[1]
+def is_guided(t: Tensor, interval: tuple[float, float]) -> bool:
+    """Whether guidance is on at time t (after the shift, float32 []): low end excluded, high end included.
+
+    Compared in float32, as published: there 0.4 is not above 0.4.
+    """
+    return bool(t > interval[0]) and bool(t <= interval[1])
 
 
 def combine(v: Tensor, v_text: Tensor, v_image: Tensor | None, c: SamplerConfig) -> Tensor:
@@ -82,15 +85,19 @@ def sample(
     """Latent tokens, float32 [B, N, P], of pictures on a grid (rows, columns), from normal `noise` [B, N, P].
 
     `markers` are the token ids around a picture. `taylor` skips most evaluations by extrapolation (bagel-spec 8.6).
-    An exception that `callback` raises ends the sampling. Raises ValueError where a needed branch is missing.
+    An exception that `callback` raises ends the sampling. Raises ValueError where a needed branch is missing or the
+    noise has another shape.
     """
+    expected = (len(conditions.gen), grid[0] * grid[1], model.config.latent_channels)
+    if noise.shape != expected:
+        raise ValueError(f"noise for these contexts and this grid has shape {expected}, got {tuple(noise.shape)}")
     branches = _branches(conditions, config)
     velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
     extrapolations = [Extrapolation() for _ in branches] if taylor else None
     x_t = noise.to(model.device, torch.float32)
     times = schedule(config.num_timesteps, config.timestep_shift)
     for step, (t, t_next) in enumerate(pairwise(times)):
-        guided = len(branches) > 1 and is_guided(t.item(), config.cfg_interval)
+        guided = len(branches) > 1 and is_guided(t, config.cfg_interval)
         num_branches = len(branches) if guided else 1
         v = velocity.of_branches(x_t, t, num_branches, extrapolations).float()
         v_t = combine(v[0], v[1], v[2] if num_branches > 2 else None, config) if guided else v[0]

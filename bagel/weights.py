@@ -200,7 +200,7 @@ def report(directory: Path, wrong: Mapping[str, list[str]], limit: int = 12) -> 
 
 
 def save(checkpoint: Checkpoint, directory: str | Path, storage: Storage = "float32") -> None:
-    """Writes a checkpoint directory in the release's layout, each file whole or not at all, the weights last.
+    """Writes a checkpoint directory in the release's layout; the new files take their places once all are written.
 
     ae_config.json and bagel_config.json are written only where they differ from what the release fixes in code.
     "int8" stores the matrices of the layers, the token embedding and the head as int8 with one float16 scale a row,
@@ -208,19 +208,26 @@ def save(checkpoint: Checkpoint, directory: str | Path, storage: Storage = "floa
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    for name, content in config_files(checkpoint.config).items():
-        _replace(directory / name, (json.dumps(content, indent=2) + "\n").encode())
-    for name, content in checkpoint.tokenizer.files.items():
-        _replace(directory / name, content)
     c = checkpoint.config.language
-    named = ((n, t) for n, t in checkpoint.model.state_dict().items())
-    model = {k: v for n, t in named for k, v in split(n, t, c).items()}
-    for file, tensors in ((AUTOENCODER_FILE, checkpoint.autoencoder.state_dict()), (MODEL_FILE, model)):
-        temporary = directory / f".{file}.{os.getpid()}"
-        try:
-            save_file(dict(_stored(tensors, storage)), temporary, metadata={"format": "pt"})
-            temporary.replace(directory / file)
-        finally:
+    named = checkpoint.model.state_dict().items()
+    weights = {
+        AUTOENCODER_FILE: checkpoint.autoencoder.state_dict(),
+        MODEL_FILE: {k: v for n, t in named for k, v in split(n, t, c).items()},
+    }
+    configs = config_files(checkpoint.config)
+    texts = checkpoint.tokenizer.files | {n: (json.dumps(x, indent=2) + "\n").encode() for n, x in configs.items()}
+    staged = {name: directory / f".{name}.{os.getpid()}" for name in (*texts, *weights)}
+    try:
+        for name, content in texts.items():
+            staged[name].write_bytes(content)
+        for name, tensors in weights.items():
+            save_file(dict(_stored(tensors, storage)), staged[name], metadata={"format": "pt"})
+        for stale in {"ae_config.json", "bagel_config.json"} - configs.keys():
+            (directory / stale).unlink(missing_ok=True)
+        for name, temporary in staged.items():
+            temporary.replace(directory / name)
+    finally:
+        for temporary in staged.values():
             temporary.unlink(missing_ok=True)
 
 
@@ -286,12 +293,3 @@ def _stored(tensors: Mapping[str, Tensor], storage: Storage) -> Iterable[tuple[s
             yield f"{name}.scale", scale
         else:
             yield name, tensor.to(dtype, copy=True).contiguous()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Checkpoints go out and come back whole, in the release's layout; broken ones say everything that is wrong at once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,13 @@ def test_a_failed_save_leaves_the_old_file_and_no_rest(
         save(checkpoint, copied)
     assert (copied / "ema.safetensors").read_bytes() == before
     assert not [path for path in copied.iterdir() if path.name.startswith(".")]
+
+
+def test_saving_over_another_model_leaves_none_of_its_settings(checkpoint: Checkpoint, copied: Path) -> None:
+    c = BagelConfig(checkpoint.config.language, checkpoint.config.vision, checkpoint.config.autoencoder)
+    save(replace(checkpoint, model=Bagel(c), config=c), copied)
+    assert not (copied / "bagel_config.json").exists()
+    assert load(copied, "cpu").config == c
 
 
 def test_a_gradient_splits_like_its_weight(checkpoint: Checkpoint) -> None:
