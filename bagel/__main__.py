@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return chosen.run(chosen)
-    except (WorldError, ValueError) as error:
+    except (WorldError, ValueError, OSError) as error:
         return _fail(str(error))
     except RuntimeError as error:
         if "out of memory" not in str(error):

@@ -1,7 +1,7 @@
 """Attention over grouped key heads, and the one rule of who may see whom, as a dense mask and as a predicate.
 
-B batch, H query heads, G key heads, R = H / G, T query rows, S key rows, K head size. torch's own kernels are used
-(FlashAttention and cuDNN on CUDA, flash on the CPU): the flash-attn package would add nothing to them here.
+B batch, H query heads, G key heads, R = H / G, T query rows, S key rows, K head size. The kernels are torch's own:
+FlashAttention and cuDNN on CUDA, a flash kernel on the CPU.
 """
 
 from __future__ import annotations

@@ -18,20 +18,20 @@ CASES = [
 
 @pytest.mark.parametrize("name", CASES)
 def test_golden_case(bundle: Bundle, name: str) -> None:
-    result = run_case(bundle, name)
+    result = run_case(bundle, bundle.cases[name])
     assert result.passed, result
 
 
 def test_an_unknown_case_is_a_failure_said_in_words(bundle: Bundle) -> None:
     unknown = {"name": "levitate", "inputs": {}, "settings": {}, "expected": {"height": 1}}
-    result = run_case(replace(bundle, expected={**bundle.expected, "cases": [unknown]}), "levitate")
+    result = run_case(bundle, unknown)
     assert not result.passed
     assert "not known" in result.problem
 
 
 def test_a_case_that_cannot_be_computed_is_a_failure(bundle: Bundle) -> None:
     case = bundle.cases["edit"] | {"settings": {}}
-    result = run_case(replace(bundle, expected={**bundle.expected, "cases": [case]}), "edit")
+    result = run_case(bundle, case)
     assert not result.passed
     assert "cfg_img_scale" in result.problem
 
@@ -39,7 +39,7 @@ def test_a_case_that_cannot_be_computed_is_a_failure(bundle: Bundle) -> None:
 def test_a_changed_value_is_found(bundle: Bundle) -> None:
     tensors = dict(bundle.tensors)
     tensors["vit.features"] = tensors["vit.features"] + 1e-2
-    result = run_case(replace(bundle, tensors=tensors), "vit")
+    result = run_case(replace(bundle, tensors=tensors), bundle.cases["vit"])
     assert not result.passed
     assert result.worst is not None
     assert result.worst.what == "features"

@@ -1,6 +1,7 @@
 """Checkpoints go out and come back whole, in the release's layout; broken ones say everything that is wrong at once."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from bagel.config import AutoencoderConfig, BagelConfig, LanguageConfig, VisionConfig
 from bagel.embed import position_table
+from bagel.inspection import inspect
 from bagel.model import Bagel
 from bagel.vae import Autoencoder
 from bagel.weights import Checkpoint, choose_device, load, save, split
@@ -186,3 +188,10 @@ def test_a_gradient_splits_like_its_weight(checkpoint: Checkpoint) -> None:
     parts = split(name, checkpoint.model.state_dict()[name], c)
     rows = {key.split(".")[-2]: tensor.shape[0] for key, tensor in parts.items()}
     assert rows == {"q_proj_moe_gen": 64, "k_proj_moe_gen": 32, "v_proj_moe_gen": 32}
+
+
+@pytest.mark.weights
+def test_the_release_itself_has_nothing_wrong() -> None:
+    found = inspect(os.environ["BAGEL_WEIGHTS"])
+    assert found.wrong == []
+    assert sum(part.num_parameters for part in found.parts) == 14_607_260_128 + 83_819_683
