@@ -90,6 +90,7 @@ def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) 
         if "free_text" not in model.spec.supports and (free := [a.text for a in actions if not a.name]):
             raise ValueError(f"{args.model} reads no sentences, so {free[0]!r} means nothing to it: name moves alone")
         states = model.reset([scene], [args.seed])
+    args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after a long walk
     seconds: list[float] = []
     for action in track(actions, description=f"Walking through {scene.name}", console=console):
         begun = time.perf_counter()

@@ -411,16 +411,22 @@ def test_the_tour_fits_every_vocabulary() -> None:
         (["--size", "5"], "128 to 8192, got 5"),
         (["--script", "forwrd"], "did you mean 'forward'"),
         (["--script", ""], "the script is empty"),
+        (["--model", "toy", "--out", "{folder}/broken.png"], "broken.png"),
     ],
 )
 def test_every_wrong_argument_gets_one_sentence(
-    arguments: list[str], message: str, tmp_path: Path, photo: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    photo: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "broken.png").write_text("not a picture")
+    monkeypatch.setitem(models.MODELS, "toy", "tests.agents.test_simple:load_toy")
     given = [argument.format(folder=tmp_path) for argument in arguments]
-    if "--scene" not in given:
-        given += ["--scene", photo]
-    assert play.main(["--headless", "--out", str(tmp_path / "out"), *given]) == 2
+    scene = [] if "--scene" in given else ["--scene", photo]
+    assert play.main(["--headless", "--out", str(tmp_path / "out"), *scene, *given]) == 2
     error = capsys.readouterr().err
     assert message.format(folder=tmp_path) in error
     assert error.startswith("error: ")

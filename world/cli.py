@@ -67,7 +67,7 @@ def run(main: Callable[[], int | None]) -> int:
     """The exit status of `main`: what a person can mend ends it with one sentence on stderr and status 2."""
     try:
         return main() or 0
-    except (WorldError, ValueError) as error:
+    except (WorldError, ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -14,13 +14,14 @@ from world.types import Frame, Scene
 from world.window import ACCENT, ALARM, BACKGROUND, DIM, PANEL, TEXT, Rect
 
 PANEL_WIDTH = 19.0  # letters
+MIN_HEIGHT = 610  # pixels of a new window: below, the smallest letters leave no room for all keys
 SLOW = 0.25  # s after which a running step is shown as such
 
 
 def window_size(width: int, height: int) -> tuple[int, int]:
-    """The window in which a frame is shown `width` x `height` pixels large, with the panel beside it."""
-    size = _letter_size(height + 2 * _letter_size(height))
-    return width + round((PANEL_WIDTH + 3) * size), max(height + 2 * size, 40 * size)
+    """The window in which a frame is shown `width` x `height` pixels large, with room for the whole panel beside it."""
+    window_height = max(MIN_HEIGHT, height + 2 * _letter_size(height))
+    return width + round((PANEL_WIDTH + 3) * _letter_size(window_height)), window_height
 
 
 def _letter_size(height: int) -> int:
@@ -118,7 +119,7 @@ class _Column:
     def draw(self, scene: Scene, facts: list[tuple[str, str]], held: frozenset[str]) -> None:
         size = self._size
         width = self._right - self._x
-        title = lettering.fitted(scene.name.capitalize(), round(1.7 * size), width)
+        title = lettering.fitted(_sentence(scene.name.replace("_", " ")), round(1.7 * size), width)
         window.text(self._surface, title, (self._x, self._y), round(1.7 * size))
         self._y += round(1.9 * size)
         for line in lettering.wrapped(_sentence(scene.caption), round(0.88 * size), width)[:3]:

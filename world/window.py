@@ -31,13 +31,19 @@ ALARM: Color = (232, 93, 88)
 
 
 def open_window(size: tuple[int, int], title: str) -> pygame.Surface:
-    """A resizable window, `size` in pixels. Raises WorldError where no display can be opened."""
+    """A resizable window, `size` in pixels or what the screen has. Raises WorldError where no display can be opened."""
     os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels on HiDPI screens
     os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "bagel-world")
     os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")  # else SDL's OpenGL bars MuJoCo's from the same thread
     try:
         pygame.display.init()
+        driver = pygame.display.get_driver()
+        if driver in ("dummy", "offscreen") and driver != os.environ.get("SDL_VIDEODRIVER"):
+            pygame.display.quit()
+            raise pygame.error("the display does not answer")  # SDL would draw where nobody can look
         pygame.display.set_icon(_icon())
+        screen_w, screen_h = pygame.display.get_desktop_sizes()[0]
+        size = (min(size[0], round(0.97 * screen_w)), min(size[1], round(0.9 * screen_h)))  # title and task bars
         surface = pygame.display.set_mode(size, pygame.RESIZABLE)
     except pygame.error as error:
         raise WorldError(f"no window could be opened ({error}): use --headless for a scripted walk") from error
