@@ -59,31 +59,31 @@ def gates(measures: Measures) -> list[Gate]:
 
 
 def table(evaluation: Evaluation) -> Table:
-    """All figures by scene, with the half width of their 95% interval; the baseline in the last column."""
+    """All figures by scene, with the half width of the 95% interval over all; the baseline in the last column."""
     measures, baseline = evaluation.measures, evaluation.baseline
     scenes = list(measures.next_psnr)
     page = Table(title=f"{evaluation.spec.model}, suite {evaluation.suite}", title_justify="left", box=None)
-    page.add_column("held-out starts", no_wrap=True)
+    page.add_column("on held-out starts", no_wrap=True)
     for scene in scenes:
         page.add_column(scene, justify="right", no_wrap=True)
-    page.add_column("copy last frame", justify="right", style="dim", no_wrap=True)
+    page.add_column("copying", justify="right", style="dim", no_wrap=True)
 
     def add(name: str, row: ByScene, other: ByScene) -> None:
         if row:
             last = _cell(other[ALL], interval=False) if other else ""
-            page.add_row(name, *(_cell(row[s]) if s in row else "" for s in scenes), last)
+            page.add_row(name, *(_cell(row[s], interval=s == ALL) if s in row else "" for s in scenes), last)
 
-    add("autoencoder alone, dB", measures.autoencoder, {})
-    add("its sharpness", measures.autoencoder_sharpness, {})
+    add("autoencoder, dB", measures.autoencoder, {})
+    add("  its sharpness", measures.autoencoder_sharpness, {})
     add("next frame, dB", measures.next_psnr, baseline.next_psnr)
-    add("next frame that moves, dB", measures.moving_psnr, baseline.moving_psnr)
+    add("  where it moves, dB", measures.moving_psnr, baseline.moving_psnr)
     add("action accuracy", measures.action_accuracy, baseline.action_accuracy)
     for t, row in measures.drift.items():
         add(f"after {t} steps, dB", row, baseline.drift[t])
     for t, row in measures.sharpness.items():
         add(f"sharpness after {t}", row, baseline.sharpness[t])
     add("place found", measures.retrieval, baseline.retrieval)
-    add("full turn, dB", measures.loop, baseline.loop)
+    add("full turn, dB", measures.loop, {})
     return page
 
 
@@ -124,7 +124,7 @@ def _save_sheet(path: Path, dreams: Sequence[Dream]) -> None:
     save_png(path, contact_sheet(frames, columns=len(steps), labels=labels))
 
 
-def _cell(estimate: Estimate, *, interval: bool = True) -> str:
+def _cell(estimate: Estimate, *, interval: bool) -> str:
     digits = 2 if abs(estimate.value) < 5 else 1
     spread = f" ±{(estimate.high - estimate.low) / 2:.{digits}f}" if interval else ""
     return f"{estimate.value:.{digits}f}{spread}"

@@ -29,7 +29,7 @@ class Suite:
 
 
 SUITES = {
-    "quick": Suite(walks=4, steps=50, probes=10, gallery=400, loops=2),
+    "quick": Suite(walks=4, steps=50, probes=10, gallery=200, loops=2),
     "full": Suite(walks=16, steps=50, probes=6, gallery=400, loops=4, long_walks=2, long_steps=200),
 }
 
