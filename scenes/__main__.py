@@ -52,8 +52,10 @@ def _walk(args: argparse.Namespace) -> None:
     scene = models.load_scene(args.scene)
     if args.script is not None:
         actions = parse_script(args.script, scene.actions)
-    else:
+    elif args.random >= 1:
         actions = random_actions(np.random.default_rng(args.seed), scene, args.random)
+    else:
+        raise ValueError(f"--random counts steps, at least 1, got {args.random}")
     model = models.load(args.model, sampler=cli.sampler_of(args), device=args.device)
     try:
         states = model.reset([scene], [args.seed])

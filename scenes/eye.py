@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from world.types import Frame, Pose
 
 _SUPERSAMPLE = 2  # each pixel is the mean of 2 x 2, so that edges of shadows are smooth as well
 _NO_PACKAGE = 'the simulator needs MuJoCo: pip install "mujoco>=3.2"'
-_NO_GL = "the simulator cannot open an OpenGL context{}: on Linux apt-get install libegl1 libgl1-mesa-dri"
+_NO_GL = "the simulator cannot draw: {}; on Linux unset MUJOCO_GL and apt-get install libegl1 libgl1-mesa-dri"
 
 
 class OpenGL:
@@ -26,11 +27,11 @@ class OpenGL:
         self.mujoco = _import_mujoco()
         context = getattr(self.mujoco, "GLContext", None)
         if context is None:
-            raise RenderError(_NO_GL.format(""))
+            raise RenderError(_NO_GL.format("MuJoCo has no OpenGL backend here"))
         try:
             self._context: Any = context(16, 16)
         except (ImportError, RuntimeError, AttributeError) as error:
-            raise RenderError(_NO_GL.format(f" ({error})")) from error
+            raise RenderError(_NO_GL.format(error)) from error
 
     def run(self, draw: Callable[[], Any]) -> Any:
         """Calls `draw` with the context current, and lets go of the context."""
@@ -53,7 +54,7 @@ class OpenGL:
 
 
 class Eye:
-    """Draws one scene. All methods are called through `OpenGL.run`."""
+    """Draws one scene. All methods are called through `OpenGL.run`. Raises RenderError where it cannot draw."""
 
     def __init__(self, mujoco: ModuleType, blueprint: Blueprint, size: int) -> None:
         self._mujoco, self._size = mujoco, size
@@ -65,7 +66,10 @@ class Eye:
         self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + 8)
         self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
         self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
-        self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        try:
+            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except mujoco.FatalError as error:
+            raise RenderError(_NO_GL.format(error)) from error
         self._rect = mujoco.MjrRect(0, 0, side, side)
         self._pixels = np.empty((side, side, 3), np.uint8)
         self._objects = self._find_objects()
@@ -109,13 +113,14 @@ class Eye:
 
 
 def _import_mujoco() -> ModuleType:
-    os.environ.setdefault("MUJOCO_GL", "egl")  # read by MuJoCo when it is imported
+    if sys.platform == "linux":
+        os.environ.setdefault("MUJOCO_GL", "egl")  # read by MuJoCo when it is imported
     try:
         import mujoco
     except ModuleNotFoundError as error:
         raise RenderError(_NO_PACKAGE) from error
-    except (ImportError, AttributeError, OSError) as error:  # PyOpenGL without libEGL
-        raise RenderError(_NO_GL.format(f" ({error})")) from error
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:  # no libEGL, or an unknown $MUJOCO_GL
+        raise RenderError(_NO_GL.format(error)) from error
     return mujoco
 
 

@@ -37,8 +37,8 @@ class SimulatorWorld:
 
     def __init__(self, size: int = 128) -> None:
         """Touches no graphics: that happens at the first frame, which raises RenderError where it cannot be."""
-        if size < 16:
-            raise ValueError(f"size is the side of a frame in pixels, at least 16, got {size}")
+        if not 16 <= size <= 2048:
+            raise ValueError(f"size is the side of a frame in pixels, from 16 to 2048, got {size}")
         self._size = size
         self._lock = threading.Lock()
         self._blueprints: dict[str, Blueprint] = {}
@@ -126,9 +126,9 @@ class SimulatorWorld:
             return opengl.run(lambda: [self._see(opengl, s, p) for s, p in zip(scenes, poses, strict=True)])
 
     def _see(self, opengl: OpenGL, scene: Scene, pose: Pose) -> Frame:
-        eyes = self._open.eyes
+        eyes, blueprint = self._open.eyes, self._blueprint(scene)
         if scene.name not in eyes:
-            eyes[scene.name] = Eye(opengl.mujoco, self._blueprint(scene), self._size)
+            eyes[scene.name] = Eye(opengl.mujoco, blueprint, self._size)
         return eyes[scene.name].see(pose, fov=scene.fov, height=scene.eye_height, thing=scene.starts[0].name)
 
 

@@ -1,0 +1,67 @@
+"""python -m scenes, as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenes.__main__ import main
+from scenes.library import load_scene
+
+
+def test_list_shows_every_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("studio", "gallery", "garden", "tabletop", "teapot"))
+
+
+@pytest.mark.gl
+def test_render_draws_a_start_and_a_random_place(tmp_path: Path) -> None:
+    start, other = tmp_path / "start.png", tmp_path / "other.png"
+    assert main(["render", "--scene", "studio:globe", "--size", "64", "--out", str(start)]) == 0
+    assert main(["render", "--scene", "studio", "--seed", "3", "--size", "64", "--out", str(other)]) == 0
+    frames = [np.asarray(Image.open(path)) for path in (start, other)]
+    assert frames[0].shape == frames[1].shape == (64, 64, 3)
+    assert (frames[0] != frames[1]).any()
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("how", [["--script", "forward*2 /open the door/ object_left"], ["--random", "4"]])
+def test_walk_leaves_video_sheet_and_poses(tmp_path: Path, how: list[str]) -> None:
+    assert main(["walk", "--scene", "tabletop:duck", *how, "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"walk.mp4", "sheet.png", "walk.ndjson"}
+    lines = [json.loads(line) for line in (tmp_path / "walk.ndjson").read_text().splitlines()]
+    assert lines[0]["start"] == "duck"
+    assert len(lines) == 5
+    assert lines[-1]["pose"].keys() == {"x", "y", "yaw", "pitch", "object_yaw"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["render", "--scene", "studoi"], "did you mean studio"),
+        (["render", "--scene", "studio", "--size", "4"], "from 16"),
+        (["walk", "--scene", "studio", "--script", "forwrd"], "did you mean 'forward'"),
+        (["walk", "--scene", "studio", "--script", "object_left"], "unknown action"),
+        (["walk", "--scene", "studio", "--random", "0"], "at least 1"),
+        (["evaluate", "--model", "nothing"], "no model at"),
+        (["evaluate", "--model", "sim", "--scenes", "cellar"], "no scene"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    out = tmp_path / "out.png"
+    assert main([*arguments, "--out", str(out)]) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_cannot_be_drawn_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(load_scene("studio").starts[0].frame).save(tmp_path / "photo.png")
+    assert main(["render", "--scene", str(tmp_path / "photo.png"), "--out", str(tmp_path / "x.png")]) == 2
+    assert "picture" in capsys.readouterr().err

@@ -1,0 +1,44 @@
+"""The shipped worlds: one can walk everywhere, and nothing in the building of them is random."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from scenes.ground import Ground
+from scenes.library import load_scene, scene_names
+
+_GRID = 0.15  # m
+
+
+def ground_of(name: str) -> Ground:
+    return importlib.import_module(f"scenes.{name}.build").build().ground
+
+
+@pytest.mark.parametrize("name", scene_names())
+def test_every_start_stands_free(name: str) -> None:
+    ground = ground_of(name)
+    assert [s.name for s in load_scene(name).starts if not ground.is_free(s.pose.x, s.pose.y)] == []
+
+
+@pytest.mark.parametrize("name", scene_names())
+def test_every_free_place_can_be_reached(name: str) -> None:
+    ground = ground_of(name)
+    x, y = (np.arange(low, high, _GRID) for low, high in zip(ground.low, ground.high, strict=True))
+    waiting = {(i, j) for i in range(len(x)) for j in range(len(y)) if ground.is_free(x[i], y[j])}
+    assert len(waiting) > 200
+    reached = [waiting.pop()]
+    while reached:
+        i, j = reached.pop()
+        for near in ((i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)):
+            if near in waiting:
+                waiting.remove(near)
+                reached.append(near)
+    assert len(waiting) <= 2, sorted(waiting)[:5]  # the grid may cut off the tip of a corner
+
+
+def test_building_twice_gives_the_same_world() -> None:
+    build = importlib.import_module("scenes.tabletop.build").build
+    assert build() == build()
