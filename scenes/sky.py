@@ -65,23 +65,33 @@ class Ridge:
 
 
 def landscape(
-    zenith: str, horizon: str, glow: str, glow_azimuth: float, sun: tuple[float, float],
-    clouds: Sequence[Cloud], ridges: Sequence[Ridge],
-) -> SkyPainter:  # fmt: skip
-    """A sky that differs in every direction: a gradient that glows on one side, a sun, clouds, ridges far to near."""
+    colors: tuple[str, str, str],
+    glow_azimuth: float,
+    sun: tuple[float, float],
+    clouds: Sequence[Cloud],
+    ridges: Sequence[Ridge],
+) -> SkyPainter:
+    """A sky that differs in every direction: a gradient that glows on one side, a sun, clouds, ridges far to near.
+
+    `colors` are those of the zenith, the horizon, and the horizon where it glows.
+    """
+    zenith, horizon, glow = (_rgb(color) for color in colors)
 
     def painter(azimuth: Floats, elevation: Floats) -> Floats:
         high = np.clip(elevation / 75, 0, 1)[..., None] ** 0.7
         toward = (0.5 + 0.5 * np.cos(np.radians(azimuth - glow_azimuth)))[..., None] ** 1.5
-        low_color = _mix(_rgb(horizon), _rgb(glow), toward)
-        color = _mix(low_color, _rgb(zenith), high * (1 - 0.45 * toward))
+        color = _mix(_mix(horizon, glow, toward), zenith, high * (1 - 0.45 * toward))
         distance = _between(azimuth, elevation, *sun)
         color = _mix(color, _rgb("#fff3b0"), 0.7 * np.exp(-((distance / 14) ** 2))[..., None])
         color = _mix(color, _rgb("#ffe14d"), _soft(7 - distance, 0.8)[..., None])
         for cloud in clouds:
-            color = _mix(color, _rgb(cloud.color), 0.95 * _cloud_cover(cloud, azimuth, elevation)[..., None])
+            near = np.abs(elevation - cloud.elevation) < cloud.height
+            cover = 0.95 * _cloud_cover(cloud, azimuth[near], elevation[near])
+            color[near] = _mix(color[near], _rgb(cloud.color), cover[..., None])
         for ridge in ridges:
-            color = _mix(color, _rgb(ridge.color), _soft(_ridge_height(ridge, azimuth) - elevation, 0.4)[..., None])
+            near = elevation < 2 * ridge.height
+            cover = _soft(_ridge_height(ridge, azimuth[near]) - elevation[near], 0.4)
+            color[near] = _mix(color[near], _rgb(ridge.color), cover[..., None])
         return color
 
     return painter

@@ -34,9 +34,7 @@ def build() -> Blueprint:
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF))
     b.sky(
         landscape(
-            "#4a5fc1",
-            "#b7d3f7",
-            "#ffb48a",
+            ("#4a5fc1", "#b7d3f7", "#ffb48a"),
             0,
             (0, 50),
             [

@@ -34,9 +34,7 @@ def build() -> Blueprint:
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF), ambient=0.76)
     b.sky(
         landscape(
-            "#2d7fe0",
-            "#b5e0fa",
-            "#fff0c0",
+            ("#2d7fe0", "#b5e0fa", "#fff0c0"),
             -30,
             (-35, 42),
             [

@@ -15,9 +15,7 @@ def build() -> Blueprint:
     b = Builder((-_X, -_Y), (_X, _Y))
     b.sky(
         landscape(
-            "#1f6fd1",
-            "#9fd4f5",
-            "#ffe6b8",
+            ("#1f6fd1", "#9fd4f5", "#ffe6b8"),
             -60,
             (-70, 52),
             [

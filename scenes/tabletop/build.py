@@ -16,9 +16,7 @@ def build() -> Blueprint:
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF))
     b.sky(
         landscape(
-            "#2e6fb7",
-            "#a8d8f0",
-            "#ffd9a0",
+            ("#2e6fb7", "#a8d8f0", "#ffd9a0"),
             180,
             (150, 48),
             [
