@@ -25,6 +25,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, SCENE:START, or a picture's path")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
+    add_sampler_arguments(parser)
+
+
+def add_sampler_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sampler's flags alone."""
     group = parser.add_argument_group(
         "sampler", "published names and meanings; what is not given comes from the preset"
     )
