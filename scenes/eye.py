@@ -65,9 +65,9 @@ class Eye:
         mujoco.mj_forward(self._model, self._state)
         self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + 8)
         self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
-        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
+        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED.value, 0
         try:
-            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_50)
+            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         except mujoco.FatalError as error:
             raise RenderError(_NO_GL.format(error)) from error
         self._rect = mujoco.MjrRect(0, 0, side, side)
@@ -84,9 +84,11 @@ class Eye:
         state.cam_xpos[0] = (pose.x, pose.y, height)
         state.cam_xmat[0] = _camera_axes(pose).ravel()
         mujoco.mjv_updateScene(
-            self._model, state, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+            self._model, state, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)  # another eye may have drawn since
+        mujoco.mjr_setBuffer(
+            mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context
+        )  # another eye may have drawn since
         mujoco.mjr_render(self._rect, self._scene, self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
         return _shrink(self._pixels[::-1])
