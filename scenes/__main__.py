@@ -79,7 +79,7 @@ def _frames(args: argparse.Namespace) -> None:
             print(library.frame_path(name, start.name))
 
 
-def _evaluate(args: argparse.Namespace) -> int:
+def _evaluate(args: argparse.Namespace) -> None:
     console = Console()
     scenes = [_simulated(name) for name in args.scenes or library.scene_names()]
     suite = SUITES[args.suite]
@@ -97,15 +97,13 @@ def _evaluate(args: argparse.Namespace) -> int:
         model.close()
         truth.close()
     evaluation = report.Evaluation(model.spec, args.suite, suite, measures, baseline)
-    paths = report.save(args.out, evaluation, dreams)
     console.print(report.table(evaluation))
     console.print(report.actions_table(measures))
     rate, alone = measures.frames_per_second, 1000 * measures.seconds_alone
     console.print(f"speed: {rate:.1f} frames/s in batches, {alone:.0f} ms a step alone\n")
     for gate in report.gates(measures):
         console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
-    print(*paths, sep="\n")
-    return 0
+    print(*report.save(args.out, evaluation, dreams), sep="\n")
 
 
 def _simulated(address: str) -> Scene:
