@@ -1,0 +1,1 @@
+"""Where worlds begin, and what is true in them."""
