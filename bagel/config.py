@@ -125,6 +125,7 @@ class WalkConfig:
     history: int = 1
     vit: bool = True  # whether a picture in context is also seen by the ViT
     preset: str = "edit"  # of world.settings.PRESETS
+    ask: bool = True  # whether the model answers questions
     frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
 
     def __post_init__(self) -> None:

@@ -1,0 +1,241 @@
+"""BAGEL as a WorldModel: the frames and words so far are the context, the next frame is sampled.
+
+A step depends on its state alone. The context of a state is [picture] [words] [picture] [words] ... [picture]; what
+was read of it is kept as a memo under the state's digest, and read again where the memo has forgotten. When
+`history` pictures are in context, the next state starts again from its newest picture, so no past is ever read twice.
+
+B states, N latent tokens, P numbers of a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from bagel.context import EMPTY, Context
+from bagel.generate import decode_tokens, encode_latent, grid_of, see_picture
+from bagel.prefill import Block, LatentPicture, Words, prefill
+from bagel.sampler import Conditions, sample
+from bagel.transforms import output_size, resize, to_pixels
+from bagel.vae import patchify, to_bytes
+from bagel.weights import Checkpoint, load
+from bagel.write import write
+from world.errors import ModelError
+from world.settings import PRESETS, SamplerConfig
+from world.types import Action, Frame, Scene, State, WorldSpec
+
+TINY = Path(__file__).parent / "tiny"
+MEMO = 128  # states whose context is kept
+ANSWER = 64  # tokens of an answer at most
+
+
+def load_tiny(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
+    """The model that ships with the project, under the protocol of world.models."""
+    return BagelWorldModel(load(TINY, device), "tiny", sampler)
+
+
+def load_directory(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
+    """A checkpoint directory in the release's layout, under the protocol of world.models."""
+    return BagelWorldModel(load(address, device), Path(address).resolve().name, sampler)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What was read before a state's newest picture: with and without the pictures."""
+
+    gen: Context = EMPTY
+    texts: Context = EMPTY
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A state as the model reads it: latents [N, P] and frames of the pictures in context, the actions between."""
+
+    state: State
+    latents: tuple[Tensor, ...]
+    frames: tuple[Frame, ...]
+    actions: tuple[Action, ...]
+
+
+class BagelWorldModel:
+    """`sampler` None takes the preset that the checkpoint names (the published editing preset where it names none)."""
+
+    def __init__(self, checkpoint: Checkpoint, name: str, sampler: SamplerConfig | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.walk = checkpoint.config.walk
+        self.sampler = sampler or PRESETS[self.walk.preset]
+        checkpoint.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        supports = {"free_text", "reconstruct"} | ({"ask"} if self.walk.ask else set())
+        device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
+        self._spec = WorldSpec(name, frozenset(supports), device, dtype)
+        self._memo: OrderedDict[bytes, _Past] = OrderedDict()
+
+    @property
+    def spec(self) -> WorldSpec:
+        return self._spec
+
+    def reset(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[State]:
+        """States at the scenes' first starts, their frames fitted to the model's size."""
+        if len(scenes) != len(seeds):
+            raise ValueError(f"one seed for each scene: got {len(scenes)} scenes and {len(seeds)} seeds")
+        pairs = zip(scenes, seeds, strict=True)
+        return [State(s, (self._fit(s.starts[0].frame),), (), s.starts[0].pose, seed) for s, seed in pairs]
+
+    @torch.inference_mode()
+    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+        """The next frame of each state; states of one picture size are one batch."""
+        if len(states) != len(actions):
+            raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
+        sizes = [self._size(state.frame) for state in states]
+        after: dict[int, State] = {}
+        for size in dict.fromkeys(sizes):
+            rows = [i for i, s in enumerate(sizes) if s == size]
+            new = self._step([states[i] for i in rows], [actions[i] for i in rows], size)
+            after |= dict(zip(rows, new, strict=True))
+        return [after[i] for i in range(len(states))]
+
+    @torch.inference_mode()
+    def ask(self, states: Sequence[State], question: str) -> list[str]:
+        """Answers to a question about the newest frames, which the ViT sees; greedy."""
+        if "ask" not in self._spec.supports:
+            raise ModelError(f"{self._spec.model} has not learned to answer questions: use the BAGEL-7B-MoT weights")
+        c, tokenizer = self.checkpoint, self.checkpoint.tokenizer
+        words = Words(tokenizer.prompt(question))
+        blocks = [[self._seen(self._fit(state.frame)), words] for state in states]
+        contexts = prefill(c.model, tokenizer.image_markers, [EMPTY] * len(states), blocks)
+        return [tokenizer.answer(ids) for ids in write(c.model, contexts, tokenizer.start, tokenizer.end, ANSWER)]
+
+    @torch.inference_mode()
+    def reconstruct(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Frames through the autoencoder and back: the best that any prediction can look."""
+        c = self.checkpoint
+        pixels = torch.stack([to_pixels(Image.fromarray(self._fit(frame))) for frame in frames]).to(c.model.device)
+        return list(to_bytes(c.autoencoder.decode(encode_latent(c, pixels))).cpu().numpy())
+
+    def close(self) -> None:
+        self._memo.clear()
+
+    def _step(self, states: Sequence[State], actions: Sequence[Action], size: tuple[int, int]) -> list[State]:
+        c, markers = self.checkpoint, self.checkpoint.tokenizer.image_markers
+        grid = grid_of(c, size)
+        windows = self._windows(states, size)
+        pasts = self._pasts(windows)
+        words = [self._words(w.state.scene, action) for w, action in zip(windows, actions, strict=True)]
+        gen = self._read(
+            [past.gen for past in pasts], [[*self._picture(w, -1), x] for w, x in zip(windows, words, strict=True)]
+        )
+        conditions = Conditions(gen)
+        texts = [past.texts for past in pasts]
+        if self.sampler.cfg_text_scale > 1:
+            before = [Context(g.segments[:-1], g.position - len(x.ids)) for g, x in zip(gen, words, strict=True)]
+            texts = self._read(texts, [[x] for x in words])
+            conditions = Conditions(gen, before, texts)
+        shape = (grid[0] * grid[1], c.config.latent_channels)
+        noise = torch.stack([_noise(state.seed, state.step, shape) for state in states])
+        tokens = sample(c.model, markers, conditions, noise, grid, self.sampler).half()  # kept so: a state repeats
+        frames = decode_tokens(c, tokens.float(), grid).cpu().numpy()
+        new = []
+        for i, (window, action) in enumerate(zip(windows, actions, strict=True)):
+            state = self._after(window, action, frames[i], tokens[i])
+            if len(state.frames) > 1:
+                self._keep(state, _Past(gen[i], texts[i]))
+            new.append(state)
+        return new
+
+    def _after(self, window: _Window, action: Action, frame: Frame, tokens: Tensor) -> State:
+        """The state with one frame more, or with it alone where the context was full."""
+        full = len(window.frames) == self.walk.history
+        memory = () if full else tuple(latent.half().cpu().numpy() for latent in window.latents)
+        return replace(
+            window.state,
+            frames=(frame,) if full else (*window.frames, frame),
+            actions=() if full else (*window.actions, action),
+            memory=(*memory, tokens.cpu().numpy()),
+            pose=window.state.pose.moved(action),
+            step=window.state.step + 1,
+        )
+
+    def _windows(self, states: Sequence[State], size: tuple[int, int]) -> list[_Window]:
+        """What is in context; pictures from elsewhere are fitted and encoded here, all in one batch."""
+        windows, unknown = [], []
+        for state in states:
+            frames, actions, memory = state.frames, state.actions, state.memory
+            if len(frames) > self.walk.history:
+                frames, actions, memory = frames[-1:], (), memory[-1:]
+            frames = tuple(self._fit(frame) for frame in frames)
+            unknown += [] if memory else frames
+            latents = tuple(torch.from_numpy(np.asarray(m)).float() for m in memory)
+            windows.append(_Window(state, latents, frames, actions))
+        if unknown:
+            pixels = torch.stack([to_pixels(Image.fromarray(frame)) for frame in unknown])
+            latent = encode_latent(self.checkpoint, pixels.to(self.checkpoint.model.device))
+            encoded = iter(patchify(latent, self.checkpoint.config.latent_patch_size).half().float())
+            windows = [w if w.latents else replace(w, latents=tuple(next(encoded) for _ in w.frames)) for w in windows]
+        return windows
+
+    def _pasts(self, windows: Sequence[_Window]) -> list[_Past]:
+        """What stands before the newest pictures: from the memo, or read again one picture at a time."""
+        digests = [window.state.digest() for window in windows]
+        found = [self._memo.get(digest) for digest in digests]
+        for i in (i for i, past in enumerate(found) if past is None):
+            gen, texts, window = EMPTY, EMPTY, windows[i]
+            for k, action in enumerate(window.actions):
+                words = self._words(window.state.scene, action)
+                gen = self._read([gen], [[*self._picture(window, k), words]])[0]
+                if self.sampler.cfg_text_scale > 1:
+                    texts = self._read([texts], [[words]])[0]
+            found[i] = _Past(gen, texts)
+        return [past or _Past() for past in found]
+
+    def _keep(self, state: State, past: _Past) -> None:
+        self._memo[state.digest()] = past
+        while len(self._memo) > MEMO:
+            self._memo.popitem(last=False)
+
+    def _read(self, contexts: Sequence[Context], blocks: Sequence[Sequence[Block]]) -> list[Context]:
+        return prefill(self.checkpoint.model, self.checkpoint.tokenizer.image_markers, contexts, blocks)
+
+    def _words(self, scene: Scene, action: Action) -> Words:
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action.text)))
+
+    def _picture(self, window: _Window, k: int) -> list[Block]:
+        """Picture k as the blocks of a context: latents, and what the ViT sees where the model walks with it."""
+        frame = window.frames[k]
+        blocks: list[Block] = [LatentPicture(window.latents[k], grid_of(self.checkpoint, frame.shape[:2]))]
+        return [*blocks, self._seen(frame)] if self.walk.vit else blocks
+
+    def _seen(self, frame: Frame) -> Block:
+        image = resize(Image.fromarray(frame), self.checkpoint.config.vit_transform)
+        return see_picture(self.checkpoint, to_pixels(image))
+
+    def _size(self, frame: Frame) -> tuple[int, int]:
+        """(height, width) that a frame has in this model."""
+        if self.walk.frame_size:
+            return self.walk.frame_size
+        width, height = output_size(frame.shape[1], frame.shape[0], self.checkpoint.config.vae_transform)
+        return height, width
+
+    def _fit(self, frame: Frame) -> Frame:
+        """The frame at the model's size: the middle of it where the checkpoint fixes one, else by the VAE rule."""
+        height, width = self._size(frame)
+        if frame.shape[:2] == (height, width):
+            return frame
+        image = Image.fromarray(frame)
+        if self.walk.frame_size:
+            return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+        return np.asarray(resize(image, self.checkpoint.config.vae_transform))
+
+
+def _noise(seed: int, step: int, shape: tuple[int, int]) -> Tensor:
+    """Normal numbers that (seed, step) alone decide, drawn on the CPU: one fixed noise fed back would wreck a walk."""
+    digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=8).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+    return torch.randn(shape, generator=generator)
