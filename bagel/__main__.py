@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from world.errors import ModelError, WorldError
-from world.settings import PRESETS, SamplerConfig
+from world.cli import add_sampler_arguments, run, sampler_of
+from world.errors import ModelError
+from world.models import load_scene
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,19 +29,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; 0 when all is well, 1 when something was found wanting, 2 when it could not run."""
     parser = argparse.ArgumentParser(prog="python -m bagel", description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_edit, add_imagine, add_ask, add_inspect, add_verify):
+    for add in (add_edit, add_imagine, add_ask, add_inspect, add_verify, add_train, add_bench):
         add(commands)
     chosen = parser.parse_args(arguments)
+    return run(lambda: _run(chosen))
+
+
+def _run(chosen: argparse.Namespace) -> int:
     try:
         return chosen.run(chosen)
-    except (WorldError, ValueError, OSError) as error:
-        return _fail(str(error))
     except RuntimeError as error:
         if "out of memory" not in str(error):
             raise
-        return _fail("out of memory: use a smaller picture, --dtype bfloat16, lower guidance scales, or --device cpu")
-    except KeyboardInterrupt:
-        return _fail("stopped")
+        cure = "use a smaller picture, --dtype bfloat16, lower guidance scales, or --device cpu"
+        raise ModelError(f"out of memory: {cure}") from None
 
 
 def add_edit(commands: Any) -> None:
@@ -85,6 +88,48 @@ def add_verify(commands: Any) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a checkpoint directory with expected.json")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(run=run_verify)
+
+
+def add_train(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train a tiny BAGEL: its words, its autoencoder, its world")
+    parts = parser.add_subparsers(title="parts", required=True, metavar="PART")
+    part = parts.add_parser("words", help="learn a small tokenizer in Qwen2's form")
+    part.add_argument("--out", type=Path, required=True, help="directory to write it to")
+    part.set_defaults(run=run_train, part="words")
+    for name, text in (
+        ("ae", "train the autoencoder, and start a checkpoint directory"),
+        ("world", "train the Mixture-of-Transformers of a checkpoint directory whose autoencoder is trained"),
+    ):
+        part = parts.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        part.add_argument("--out", type=Path, required=True, help="checkpoint directory; logs and sheets in its run/")
+        part.add_argument("--minutes", type=float, required=True, help="for rendering, compiling, training and saving")
+        part.add_argument("--world", default="sim", help="address of the true world that is learnt")
+        part.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop"])
+        part.add_argument("--walks", type=int, default=6000, help="walks to learn from, of 32 frames each")
+        part.add_argument("--data", type=Path, help="directory that keeps the walks for the next command")
+        part.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
+        part.add_argument("--seed", type=int, default=0, help="another seed draws other walks")
+        part.add_argument(
+            "--decay", type=float, default=0.3, help="last share of the time, in which the rates fall to 0"
+        )
+        part.add_argument("--batch", type=int, help="pictures (ae) or windows (world) in a batch")
+        part.add_argument("--max-steps", type=int, help="stop after so many steps")
+        part.add_argument("--resume", action="store_true", help="go on from run/ of an earlier command")
+        part.add_argument("--device", help="default: cuda where there is one")
+        part.set_defaults(run=run_train, part=name)
+        if name == "ae":
+            part.add_argument("--config", type=Path, default=TINY, help="directory of the configs and the tokenizer")
+
+
+def add_bench(commands: Any) -> None:
+    parser = commands.add_parser("bench", help="how long a step of a walk takes, and where the time goes")
+    parser.add_argument("--config", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)")
+    parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
+    parser.add_argument("--steps", type=int, default=40, help="steps of the walk (default 40)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    add_sampler_arguments(parser)
+    parser.set_defaults(run=run_bench)
 
 
 def run_edit(chosen: argparse.Namespace) -> int:
@@ -148,6 +193,32 @@ def run_verify(chosen: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def run_train(chosen: argparse.Namespace) -> int:
+    from bagel.train import command
+
+    return {"words": command.words, "ae": command.autoencoder, "world": command.world}[chosen.part](chosen)
+
+
+def run_bench(chosen: argparse.Namespace) -> int:
+    from bagel.bench import measure
+    from bagel.world_model import BagelWorldModel, load_directory, load_tiny
+
+    chosen.model = chosen.config
+    load_model = load_tiny if chosen.config == "tiny" else load_directory
+    model: BagelWorldModel = load_model(chosen.config, sampler=sampler_of(chosen), device=chosen.device)
+    bench = measure(model, load_scene(chosen.scene), chosen.steps)
+    if chosen.json:
+        print(json.dumps(asdict(bench), indent=2))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in bench.settings.items()))
+    for part in bench.parts:
+        print(f"{part.name:36}{1e3 * part.median:8.1f} ms median {1e3 * part.p90:8.1f} ms p90   of {part.count}")
+    for name, ratio in bench.ratios.items():
+        print(f"{name:44}{ratio:6.2f} times")
+    print(f"{bench.steps_per_second:.1f} frames/s")
+    return 0
+
+
 class _Turn(argparse.Action):
     """Collects --picture and --text in the order in which they are given."""
 
@@ -176,25 +247,8 @@ def _add_painting(parser: argparse.ArgumentParser, preset: str) -> None:
     _add_model(parser)
     parser.add_argument("--out", type=Path, default=Path("out.png"), metavar="FILE", help="default: out.png")
     parser.add_argument("--seed", type=_seed, default=0, help="of the noise (default 0)")
-    parser.add_argument(
-        "--preset", choices=PRESETS, default=preset, help=f"where the settings start (default: {preset})"
-    )
-    group = parser.add_argument_group("sampler settings, each in place of the preset's")
-    group.add_argument(
-        "--num-timesteps", type=int, metavar="N", help="points of the time grid: 50 means 49 evaluations of the model"
-    )
-    group.add_argument("--timestep-shift", type=float, metavar="S", help="above 1 spends more points near the noise")
-    group.add_argument(
-        "--cfg-text-scale", type=float, metavar="S", help="how much the words count; 1 turns guidance off"
-    )
-    group.add_argument(
-        "--cfg-image-scale", type=float, metavar="S", help="how much the pictures count; lower if edits blur"
-    )
-    group.add_argument(
-        "--cfg-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guidance is on at times LOW < t <= HIGH"
-    )
-    group.add_argument("--cfg-renorm-type", choices=("global", "channel", "text_channel"), help="global if edits blur")
-    group.add_argument("--cfg-renorm-min", type=float, metavar="R", help="0 to 1; 1 turns the renorm off")
+    group = add_sampler_arguments(parser)
+    parser.set_defaults(default_preset=preset)
     group.add_argument("--taylor", action="store_true", help="skip most evaluations by extrapolation (TaylorSeer)")
     group.add_argument("--think", action="store_true", help="let the model plan in words first")
     group.add_argument(
@@ -205,7 +259,8 @@ def _add_painting(parser: argparse.ArgumentParser, preset: str) -> None:
 def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple[int, int] | None) -> int:
     from bagel.generate import imagine
 
-    config, out = _sampler(chosen), _checked_out(chosen.out)
+    config, out = sampler_of(chosen, chosen.default_preset), _checked_out(chosen.out)
+    assert config is not None  # there is a preset
     if chosen.think_length < 2:
         raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
     read = _read_turns(turns)
@@ -218,15 +273,6 @@ def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple
     _write(image, out)
     print(f"{out}: {image.width} x {image.height}")
     return 0
-
-
-def _sampler(chosen: argparse.Namespace) -> SamplerConfig:
-    """The preset with the flags that were given."""
-    names = SamplerConfig.__dataclass_fields__
-    given = {n: getattr(chosen, n) for n in names if getattr(chosen, n) is not None}
-    if "cfg_interval" in given:
-        given["cfg_interval"] = tuple(given["cfg_interval"])
-    return replace(PRESETS[chosen.preset], **given)
 
 
 def _read_turns(turns: list[tuple[str, str]]) -> list[str | Image.Image]:
@@ -295,11 +341,6 @@ def _progress(total: int) -> Iterator[Callback]:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("painting", total=total)
         yield lambda step, x_t, v_t: progress.update(task, completed=step + 1)
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

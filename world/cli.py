@@ -28,8 +28,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add_sampler_arguments(parser)
 
 
-def add_sampler_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sampler's flags alone."""
+def add_sampler_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The sampler's flags alone, as the group that is returned."""
     group = parser.add_argument_group(
         "sampler", "published names and meanings; what is not given comes from the preset"
     )
@@ -45,10 +45,13 @@ def add_sampler_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cfg-renorm-type", metavar="TYPE", help=f"{', '.join(get_args(RenormType))}")
     group.add_argument("--cfg-renorm-min", type=float, metavar="X", help="0 against blur, 1 turns the renorm off")
+    return group
 
 
-def sampler_of(args: argparse.Namespace) -> SamplerConfig | None:
-    """The sampler that the flags of `add_model_arguments` ask for; None when none was given.
+def sampler_of(args: argparse.Namespace, preset: str | None = None) -> SamplerConfig | None:
+    """The sampler that the flags of `add_sampler_arguments` ask for, from `preset` where --preset is not given.
+
+    None when nothing was given and there is no such preset: the model knows its own.
 
     Raises ValueError for an unknown preset or an impossible setting.
     """
@@ -58,9 +61,9 @@ def sampler_of(args: argparse.Namespace) -> SamplerConfig | None:
     given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if "cfg_interval" in given:
         given["cfg_interval"] = tuple(given["cfg_interval"])
-    if args.preset is None and not given:
+    if args.preset is None and preset is None and not given:
         return None
-    return replace(PRESETS[args.preset or default_preset(args.model)], **given)
+    return replace(PRESETS[args.preset or preset or default_preset(args.model)], **given)
 
 
 def default_preset(address: str) -> str:

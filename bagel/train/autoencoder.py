@@ -53,7 +53,7 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
     torch.manual_seed(seed)
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
-    model = Autoencoder(config).to(device, dtype).to(memory_format=torch.channels_last)
+    model = _channels_last(Autoencoder(config).to(device, dtype))
     frames = torch.from_numpy(np.ascontiguousarray(walks.frames)).flatten(0, 1).to(device)
     compiled = torch.compile(loss, dynamic=False) if cuda else loss
     side = frames.shape[1] // config.downsample
@@ -70,7 +70,7 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
         value.backward()
         return value.detach(), optimizer.step(scale)
 
-    averaged = Autoencoder(config).to(device).to(memory_format=torch.channels_last).eval()
+    averaged = _channels_last(Autoencoder(config).to(device)).eval()
     figures: dict[str, float] = {}
 
     def sample(step: int) -> None:
@@ -84,6 +84,10 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
     scaled = dataclasses.replace(config, **_statistics(averaged, frames[:: max(1, len(frames) // 4096)]))
     averaged.config = scaled
     return averaged, figures
+
+
+def _channels_last(model: Autoencoder) -> Autoencoder:
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def pixels(frames: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,15 +11,16 @@ import multiprocessing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
-from world.walks import random_actions
 
 from world import models
 from world.errors import ModelError
 from world.types import State, TrueWorld, vocabulary
+from world.walks import random_actions
 
 HELD_OUT = 2**30
 NAMES = tuple(action.name for action in vocabulary())  # what the integers in `actions` mean
@@ -82,7 +83,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     return _open(config, directory, "c")
 
 
-def _open(config: DataConfig, directory: Path, mode: str) -> Walks:
+def _open(config: DataConfig, directory: Path, mode: Literal["r+", "c"]) -> Walks:
     frames, actions, poses = (np.load(directory / f"{n}.npy", mmap_mode=mode) for n in ("frames", "actions", "poses"))
     scenes = np.arange(config.num_walks) % len(config.scenes)
     return Walks(config, frames, actions, scenes, poses)

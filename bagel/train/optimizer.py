@@ -4,6 +4,7 @@ The model's own parameters may be bf16: the masters, moments and average are flo
 stacked, so that Muon's Newton-Schulz iteration (Jordan et al. 2024) is a few batched products.
 """
 
+# pyright: reportPrivateImportUsage=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from collections import defaultdict

@@ -23,7 +23,7 @@ from bagel.train.data import NAMES, Walks
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.run import RunConfig, run
-from bagel.train.words import PHRASES
+from bagel.train.vocabulary import PHRASES
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
 
@@ -86,7 +86,8 @@ class Phrases:
 @torch.inference_mode()
 def encode(autoencoder: Autoencoder, walks: Walks, patch: int, device: str, dtype: torch.dtype) -> Tensor:
     """Latent tokens [W, L, N, C] of all frames, of the posterior's mean."""
-    model = deepcopy(autoencoder).to(device, dtype).to(memory_format=torch.channels_last)
+    model = deepcopy(autoencoder).to(device, dtype)
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     frames = walks.frames.reshape(-1, *walks.frames.shape[2:])
     parts = []
     for start in range(0, len(frames), 256):
@@ -168,7 +169,7 @@ class Objective:
         mask = BlockMask.from_kv_blocks(*_block_list(some & ~every), *_block_list(every), BLOCK, visible)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return flex_attention(q, k, v, block_mask=mask, enable_gqa=True, kernel_options=FORWARD)  # pyright: ignore[reportReturnType]
+            return flex_attention(q, k, v, block_mask=mask, enable_gqa=True, kernel_options=FORWARD)  # pyright: ignore
 
         return attend
 

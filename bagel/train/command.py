@@ -1,0 +1,87 @@
+"""What `python -m bagel train words|ae|world` does: from nothing to a checkpoint that can be walked."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from bagel.train import autoencoder as ae_training
+from bagel.train import data, vocabulary
+from bagel.train import world as world_training
+from bagel.train.optimizer import Optimizer
+from bagel.train.run import RunConfig
+from bagel.weights import Checkpoint, build, choose_device, load, save
+
+
+def words(args: argparse.Namespace) -> int:
+    vocabulary.train_tokenizer(vocabulary.corpus(), args.out)
+    print(f"wrote the tokenizer to {args.out}")
+    return 0
+
+
+def autoencoder(args: argparse.Namespace) -> int:
+    began = time.monotonic()
+    device = str(choose_device(args.device))
+    model, _, tokenizer, config = build(args.config)
+    with _walks(args) as (walks, held_out):
+        c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
+        runs = _run_config(args, began, "ae")
+        ae, figures = ae_training.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
+    model = type(model)(config)
+    config = dataclasses.replace(config, autoencoder=ae.config)
+    save(Checkpoint(model, ae.cpu(), tokenizer, config), args.out, "float16")
+    print(f"wrote {args.out}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
+    return 0
+
+
+def world(args: argparse.Namespace) -> int:
+    began = time.monotonic()
+    device = str(choose_device(args.device))
+    checkpoint = load(args.out, device, torch.float32)
+    c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
+    runs = _run_config(args, began, "world")
+
+    def sample(step: int, optimizer: Optimizer) -> None:
+        averaged = checkpoint.model.__class__(checkpoint.config)
+        state = {k: v.float().cpu() for k, v in checkpoint.model.state_dict().items()}
+        averaged.load_state_dict(state | {k: v.cpu() for k, v in optimizer.ema_state().items()})
+        save(Checkpoint(averaged, checkpoint.autoencoder, checkpoint.tokenizer, checkpoint.config), args.out, "float16")
+
+    with _walks(args) as (walks, _):
+        world_training.train(
+            checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
+        )
+    print(f"wrote {args.out}; look at it with: python -m scenes evaluate --model {args.out}")
+    return 0
+
+
+def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
+    return RunConfig(
+        out=args.out / "run" / part,
+        minutes=args.minutes,
+        began=began,
+        decay=args.decay,
+        max_steps=args.max_steps,
+        resume=args.resume,
+    )
+
+
+@contextmanager
+def _walks(args: argparse.Namespace) -> Iterator[tuple[data.Walks, data.Walks]]:
+    """The walks to learn from and a few held-out ones, kept in --data or gone at the end."""
+    scenes = data.all_simulated(args.scenes)
+    train = data.DataConfig(scenes, args.walks, first_seed=args.seed * 10**6, world=args.world)
+    held_out = data.DataConfig(scenes, 8 * len(scenes), length=16, first_seed=data.HELD_OUT, world=args.world)
+    with tempfile.TemporaryDirectory(prefix="walks") as temporary:
+        root = args.data or Path(temporary)
+        yield (
+            data.generate(train, root / "train", args.workers),
+            data.generate(held_out, root / "held_out", args.workers),
+        )
