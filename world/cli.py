@@ -35,7 +35,7 @@ def add_sampler_arguments(parser: argparse.ArgumentParser) -> argparse._Argument
     )
     group.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: the model's own)")
     group.add_argument(
-        "--num-timesteps", type=int, metavar="N", help="points of the time grid: N are N - 1 evaluations"
+        "--num-timesteps", type=int, metavar="N", help="points of the time grid: 50 means 49 evaluations of the model"
     )
     group.add_argument("--timestep-shift", type=float, metavar="X", help="above 1 spends more points on high noise")
     group.add_argument("--cfg-text-scale", type=float, metavar="X", help="how strictly words are followed; 1 is off")

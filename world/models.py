@@ -57,7 +57,5 @@ def _resolve(entry: str) -> Callable[..., Any]:
 
 
 def _cure(package: str) -> str:
-    extra = {"mujoco": "sim", "flash_attn": "flash"}.get(package.partition(".")[0])
-    return (
-        f"pip install 'bagel-world[{extra}]'" if extra else "pip install -e . in the repository installs all it needs"
-    )
+    wanted = "'.[sim]'" if package.partition(".")[0] == "mujoco" else "."
+    return f"pip install -e {wanted} in the repository"

@@ -10,7 +10,7 @@ import world
 from world import models
 from world.testing import check_world_model
 
-BACKENDS = [pytest.param("sim", marks=pytest.mark.gl)]
+BACKENDS = ["tiny", pytest.param("sim", marks=pytest.mark.gl)]
 
 
 @pytest.mark.parametrize("scene", ["studio", "tabletop"])  # one to walk through, one with an object

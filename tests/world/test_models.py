@@ -22,7 +22,7 @@ def test_a_file_is_not_a_checkpoint_directory(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(models.MODELS, "toy", "mujoco.no_such_module:load")
-    with pytest.raises(ModelError, match=r"pip install 'bagel-world\[sim\]'"):
+    with pytest.raises(ModelError, match=r"pip install -e '.\[sim\]'"):
         models.load("toy")
 
 

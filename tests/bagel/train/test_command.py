@@ -1,0 +1,64 @@
+"""From nothing to a checkpoint that walks: the real commands on the real simulator, at toy size."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bagel.__main__ import TINY, main
+from bagel.train.data import HELD_OUT, DataConfig
+from world import models
+
+SMALL = {
+    "llm_config.json": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "vit_config.json": {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "ae_config.json": {"ch": 4, "ch_mult": [1, 1, 1, 1], "norm_groups": 2},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The shipped config, as small as it goes."""
+    directory = tmp_path / "config"
+    directory.mkdir()
+    for path in [*TINY.glob("*.json"), TINY / "merges.txt"]:
+        shutil.copy(path, directory)
+    for name, sizes in SMALL.items():
+        path = directory / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | sizes))
+    return directory
+
+
+@pytest.mark.gl
+def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path) -> None:
+    out, walks = tmp_path / "model", tmp_path / "walks"
+    shared = ["--out", str(out), "--minutes", "5", "--scenes", "tabletop", "--walks", "2", "--workers", "1"]
+    shared += ["--data", str(walks), "--batch", "2", "--device", "cpu"]
+    assert main(["train", "ae", *shared, "--max-steps", "100", "--config", str(config)]) == 0
+    assert main(["train", "world", *shared, "--max-steps", "100"]) == 0
+    figures = json.loads((out / "run" / "ae" / "autoencoder.json").read_text())
+    assert figures["step"] == 100
+    assert (out / "run" / "ae" / "autoencoder.png").exists()
+    with (out / "run" / "world" / "log.csv").open() as file:
+        assert float(next(csv.DictReader(file))["loss"]) < 2.0
+    model = models.load(str(out), device="cpu")
+    scene = models.load_scene("tabletop")
+    state = model.step(model.reset([scene], [0]), [scene.actions[3]])[0]
+    assert state.frame.shape == (128, 128, 3)
+    assert main(["train", "world", *shared, "--max-steps", "10", "--resume"]) == 0
+
+
+def test_training_never_draws_a_held_out_place() -> None:
+    DataConfig(("studio",), 10, first_seed=HELD_OUT)
+    with pytest.raises(ValueError, match="held-out"):
+        DataConfig(("studio",), 10, first_seed=HELD_OUT - 5)
+
+
+def test_a_picture_cannot_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = Path(models.__file__).parents[1] / "scenes" / "studio" / "door.png"
+    out = ["--out", str(tmp_path / "x"), "--minutes", "1", "--device", "cpu", "--scenes", str(picture)]
+    assert main(["train", "ae", *out]) == 2
+    assert "needs the truth" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,75 @@
+"""What is trained is what is used: one packed window predicts as the sampler does from contexts, one by one."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bagel.context import EMPTY
+from bagel.prefill import LatentPicture, Words, prefill
+from bagel.sampler import Velocity
+from bagel.train.layout import Layout
+from bagel.train.vocabulary import PHRASES
+from bagel.train.world import Objective, Phrases, WorldTraining, draw_times
+from bagel.weights import Checkpoint
+
+GRID = (2, 2)
+TEXTS = ("turn left", "", "rotate the object right")
+
+
+@pytest.fixture(scope="module")
+def texts(checkpoint: Checkpoint) -> list[list[int]]:
+    return [checkpoint.tokenizer.prompt(text) if text else [] for text in TEXTS]
+
+
+def test_a_packed_window_predicts_what_the_sampler_would(checkpoint: Checkpoint, texts: list[list[int]]) -> None:
+    model, markers = checkpoint.model, checkpoint.tokenizer.image_markers
+    words = max(map(len, texts))
+    layout = Layout(len(texts) + 1, GRID[0] * GRID[1], words)
+    objective = Objective(model, checkpoint.tokenizer, layout, 1, "cpu")
+    generator = torch.Generator().manual_seed(0)
+    clean, noised = torch.randn(2, 1, 3, 4, model.config.latent_channels, generator=generator)
+    t = torch.tensor([0.9, 0.5, 0.1])
+    with torch.no_grad():
+        times = torch.cat((torch.zeros(3), t))[None, :, None]
+        rows = model.embed_latents(torch.cat((clean, noised), 1), times, objective.grid)
+        ids = torch.tensor([[text + [0] * (words - len(text)) for text in texts]])
+        packed = objective.forward(rows.flatten(1, 2), ids, torch.tensor([[len(text) for text in texts]]))
+        context = EMPTY
+        for i, text in enumerate(texts):
+            blocks = [LatentPicture(clean[0, i], GRID), *([Words(text)] if text else [])]
+            context = prefill(model, markers, [context], [blocks])[0]
+            alone = Velocity(model, markers, [context], GRID)(noised[:, i], t[i])
+            torch.testing.assert_close(packed.unflatten(1, (3, 4))[:, i], alone, atol=2e-5, rtol=1e-4)
+
+
+def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
+    walk = dataclasses.replace(checkpoint.config.walk, prompt="{scene}: {action}")
+    phrases = Phrases(checkpoint.tokenizer, walk, ("studio", "garden"), 40, "cpu")
+    plain = WorldTraining(drop_words=0, drop_scene=0, other_words=0)
+    ids, lengths = phrases.draw(torch.tensor([1]), torch.tensor([[3, 1]]), plain)
+    read = [checkpoint.tokenizer.decode(row[1 : n - 1].tolist()) for row, n in zip(ids[0], lengths[0], strict=True)]
+    assert read == ["garden: turn left", "garden: move forward"]
+    nowhere = dataclasses.replace(plain, drop_scene=1.0)
+    ids, lengths = phrases.draw(torch.tensor([1]), torch.tensor([[3]]), nowhere)
+    assert checkpoint.tokenizer.decode(ids[0, 0, 1 : lengths[0, 0] - 1].tolist()) == "turn left"
+    silent = dataclasses.replace(plain, drop_words=1.0)
+    assert phrases.draw(torch.tensor([1]), torch.tensor([[3]]), silent)[1].item() == 0
+
+
+def test_a_text_that_does_not_fit_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ValueError, match="raise `words`"):
+        Phrases(checkpoint.tokenizer, checkpoint.config.walk, ("studio",), 4, "cpu")
+
+
+def test_every_move_has_phrases_of_its_own() -> None:
+    phrases = [phrase for move in PHRASES.values() for phrase in move]
+    assert len(set(phrases)) == len(phrases)
+
+
+def test_times_lie_in_the_unit_interval_and_some_are_pure_noise() -> None:
+    torch.manual_seed(0)
+    t = draw_times((4000,), WorldTraining(), "cpu")
+    assert t.min() >= 0
+    assert t.max() <= 1
+    assert 0.12 < (t == 1).float().mean() < 0.18
