@@ -1,41 +1,17 @@
-"""Pictures in: to RGB, resized by the published rule, to floats in [-1, 1] (bagel-spec 4.1 and 4.2).
+"""Pictures in: resized by the published rule, to floats in [-1, 1] (bagel-spec 4.1 and 4.2).
 
 H and W pixels.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from bagel.config import TransformConfig
-from world.errors import SceneError
-
-
-def read_picture(path: str | Path) -> Image.Image:
-    """The RGB picture in a file. Raises SceneError where there is none or it is broken."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return to_rgb(image)
-    except FileNotFoundError:
-        raise SceneError(f"there is no picture {path}: check the path") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise SceneError(f"{path} cannot be read as a picture ({error}): give a whole PNG or JPEG file") from None
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent becomes white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
 
 
 def output_size(width: int, height: int, rule: TransformConfig, num_images: int = 1) -> tuple[int, int]:

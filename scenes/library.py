@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from world.errors import SceneError
-from world.types import Action, Frame, Pose, Scene, Start, vocabulary
+from world.pictures import read_picture
+from world.types import Action, Pose, Scene, Start, vocabulary
 
 _FOLDER = Path(__file__).parent
 FRAME_SIZE = 128  # pixels, the side of a shipped frame
-_SMALLEST, _LARGEST = 32, 12_000  # pixels, the side of a picture
 
 
 def scene_names() -> list[str]:
@@ -52,7 +51,7 @@ def read_scene(name: str, *, with_frames: bool = True) -> Scene:
     text = tomllib.loads((_FOLDER / name / "scene.toml").read_text(encoding="utf-8"))
     black = np.zeros((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
     starts = tuple(
-        Start(start, Pose(**pose), read_picture(frame_path(name, start)) if with_frames else black)
+        Start(start, Pose(**pose), np.array(read_picture(frame_path(name, start))) if with_frames else black)
         for start, pose in text["starts"].items()
     )
     return Scene(
@@ -65,28 +64,8 @@ def frame_path(scene: str, start: str) -> Path:
     return _FOLDER / scene / f"{start}.png"
 
 
-def read_picture(path: Path) -> Frame:
-    """A picture as a Frame [H, W, 3]: upright by its EXIF tag, transparency on white. Raises SceneError."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if min(width, height) < _SMALLEST or max(width, height) > _LARGEST:
-                raise SceneError(
-                    f"{path} is {width} x {height}: a start picture has {_SMALLEST} to {_LARGEST} pixels a side"
-                )
-            upright = ImageOps.exif_transpose(image)
-            if upright.has_transparency_data:
-                upright = upright.convert("RGBA")
-                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-            return np.array(upright.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise SceneError(f"{path} is not a picture that can be read: use png or jpg") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SceneError(f"{path} cannot be read as a picture: {error}") from error
-
-
 def _scene_of_picture(path: Path) -> Scene:
-    frame = read_picture(path)
+    frame = np.array(read_picture(path))
     return Scene(path.stem, "a place seen in a picture", (Start("picture", Pose(), frame),))
 
 

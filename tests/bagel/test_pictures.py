@@ -1,6 +1,4 @@
-"""Pictures in and out: colours, sizes, files, latents."""
-
-from pathlib import Path
+"""Pictures in and out: sizes, bytes, latents."""
 
 import pytest
 import torch
@@ -9,21 +7,10 @@ from PIL import Image
 from bagel.bundle import Bundle
 from bagel.config import TransformConfig
 from bagel.embed import grid_positions
-from bagel.transforms import output_size, read_picture, resize, to_pixels, to_rgb
+from bagel.transforms import output_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes, unpatchify
-from world.errors import SceneError
 
 VAE = TransformConfig(1024, 512, 16)
-
-
-def test_what_is_transparent_becomes_white() -> None:
-    clear = Image.new("RGBA", (2, 2), (255, 0, 0, 0))
-    assert to_rgb(clear).getpixel((0, 0)) == (255, 255, 255)
-    palette = Image.new("P", (2, 2), 0)
-    palette.putpalette([255, 0, 0])
-    palette.info["transparency"] = 0
-    assert to_rgb(palette).getpixel((0, 0)) == (255, 255, 255)
-    assert to_rgb(Image.new("L", (2, 2), 7)).getpixel((0, 0)) == (7, 7, 7)
 
 
 def test_small_pictures_grow_and_long_ones_end_below_the_minimum() -> None:
@@ -59,14 +46,3 @@ def test_channels_last_decodes_the_same(bundle: Bundle) -> None:
 def test_a_picture_larger_than_the_table_is_refused() -> None:
     with pytest.raises(ValueError, match="9 x 2 does not fit a position table of 8 x 8"):
         grid_positions(9, 2, 8)
-
-
-def test_missing_and_broken_pictures_are_said(tmp_path: Path) -> None:
-    with pytest.raises(SceneError, match="there is no picture"):
-        read_picture(tmp_path / "none.png")
-    Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
-    content = (tmp_path / "whole.png").read_bytes()
-    for name, rest in (("cut.png", content[:1000]), ("text.png", b"no picture"), ("empty.png", b"")):
-        (tmp_path / name).write_bytes(rest)
-        with pytest.raises(SceneError, match="cannot be read as a picture"):
-            read_picture(tmp_path / name)
