@@ -13,13 +13,13 @@ from rich.table import Table
 from scenes import library, report
 from scenes.evaluate import CopyLastFrame, measure
 from scenes.simulator import SimulatorWorld
-from scenes.trial import HELD_OUT, SUITES, prepare
+from scenes.trial import SUITES, prepare
 from world import cli, models
 from world.errors import SceneError
 from world.recording import save_png, save_walk
 from world.scripting import parse_script
 from world.types import Scene
-from world.walks import random_actions
+from world.walks import HELD_OUT, random_actions
 
 
 def main(argv: list[str] | None = None) -> int:

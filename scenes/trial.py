@@ -9,9 +9,8 @@ import numpy as np
 
 from scenes.metrics import Frames
 from world.types import Action, Scene, State, TrueWorld
-from world.walks import random_actions
+from world.walks import HELD_OUT, random_actions
 
-HELD_OUT = 2**30  # seeds from here up are for examination, training uses those below
 _GALLERY = HELD_OUT + 100_000
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from world.types import Action, Scene
 
+HELD_OUT = 2**30  # seeds of walks and random starts: below for training, from here on for measuring
+
 # What a walk is made of: (weight, names in turn, shortest and longest run of each name).
 _STRETCHES: tuple[tuple[float, tuple[str, ...], int, int], ...] = (
     (5.0, ("forward",), 1, 6),

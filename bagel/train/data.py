@@ -20,9 +20,8 @@ from rich.progress import track
 from world import models
 from world.errors import ModelError
 from world.types import State, TrueWorld, vocabulary
-from world.walks import random_actions
+from world.walks import HELD_OUT, random_actions
 
-HELD_OUT = 2**30
 NAMES = tuple(action.name for action in vocabulary())  # what the integers in `actions` mean
 CHUNK = 16  # walks a task
 
