@@ -12,17 +12,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from world.cli import add_sampler_arguments, run, sampler_of
+from bagel.tiny import TINY
+from world import models
+from world.cli import add_sampler_arguments, chosen_sampler, run, sampler_of
 from world.errors import ModelError
-from world.models import load_scene
+from world.files import atomic_path
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from bagel.sampler import Callback
     from bagel.weights import Checkpoint
-
-TINY = Path(__file__).parent / "tiny"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def add_edit(commands: Any) -> None:
     parser.add_argument("picture", metavar="PICTURE", help="a picture file")
     parser.add_argument("words", metavar="WORDS", help="what to do with it")
     _add_turns(parser)
-    _add_painting(parser, "edit")
+    _add_painting(parser, None)
     parser.set_defaults(run=run_edit)
 
 
@@ -123,7 +123,9 @@ def add_train(commands: Any) -> None:
 
 def add_bench(commands: Any) -> None:
     parser = commands.add_parser("bench", help="how long a step of a walk takes, and where the time goes")
-    parser.add_argument("--config", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)")
+    parser.add_argument(
+        "--model", "--config", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)"
+    )
     parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
     parser.add_argument("--steps", type=int, default=40, help="steps of the walk (default 40)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
@@ -148,7 +150,7 @@ def run_ask(chosen: argparse.Namespace) -> int:
             "--max-length is at least 2 (the first token only starts the answer) and --temperature 0 or more"
         )
     turns = _read_turns([("picture", chosen.picture), ("text", chosen.words), *chosen.turns])
-    checkpoint = _load(chosen)
+    checkpoint = _load(chosen, writes=True)
     print(ask(checkpoint, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
     return 0
 
@@ -201,12 +203,13 @@ def run_train(chosen: argparse.Namespace) -> int:
 
 def run_bench(chosen: argparse.Namespace) -> int:
     from bagel.bench import measure
-    from bagel.world_model import BagelWorldModel, load_directory, load_tiny
+    from bagel.world_model import BagelWorldModel
 
-    chosen.model = chosen.config
-    load_model = load_tiny if chosen.config == "tiny" else load_directory
-    model: BagelWorldModel = load_model(chosen.config, sampler=sampler_of(chosen), device=chosen.device)
-    bench = measure(model, load_scene(chosen.scene), chosen.steps)
+    scene = models.load_scene(chosen.scene)
+    model = models.load(chosen.model, sampler=sampler_of(chosen), device=chosen.device)
+    if not isinstance(model, BagelWorldModel):
+        raise ModelError(f"{chosen.model!r} is no BAGEL: bench takes tiny or a checkpoint directory")
+    bench = measure(model, scene, chosen.steps)
     if chosen.json:
         print(json.dumps(asdict(bench), indent=2))
         return 0
@@ -243,7 +246,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_painting(parser: argparse.ArgumentParser, preset: str) -> None:
+def _add_painting(parser: argparse.ArgumentParser, preset: str | None) -> None:
     _add_model(parser)
     parser.add_argument("--out", type=Path, default=Path("out.png"), metavar="FILE", help="default: out.png")
     parser.add_argument("--seed", type=_seed, default=0, help="of the noise (default 0)")
@@ -259,34 +262,43 @@ def _add_painting(parser: argparse.ArgumentParser, preset: str) -> None:
 def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple[int, int] | None) -> int:
     from bagel.generate import imagine
 
-    config, out = sampler_of(chosen, chosen.default_preset), _checked_out(chosen.out)
-    assert config is not None  # there is a preset
+    config, out = chosen_sampler(chosen, chosen.default_preset), _checked_out(chosen.out)
     if chosen.think_length < 2:
         raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
     read = _read_turns(turns)
-    checkpoint = _load(chosen)
+    checkpoint = _load(chosen, writes=chosen.think)
     with _progress(config.num_timesteps - 1) as callback:
         length = chosen.think_length if chosen.think else 0
         image, thought = imagine(checkpoint, read, config, chosen.seed, size, length, chosen.taylor, callback)
     if thought:
         print(thought)
-    _write(image, out)
+    try:
+        with atomic_path(out) as partial:
+            image.save(partial)
+    except OSError as error:
+        raise ModelError(f"{out} cannot be written ({error}): give another --out") from None
     print(f"{out}: {image.width} x {image.height}")
     return 0
 
 
 def _read_turns(turns: list[tuple[str, str]]) -> list[str | Image.Image]:
-    from bagel.transforms import read_picture
+    from world.pictures import read_picture
 
     return [read_picture(value) if kind == "picture" else value for kind, value in turns]
 
 
-def _load(chosen: argparse.Namespace) -> Checkpoint:
+def _load(chosen: argparse.Namespace, writes: bool) -> Checkpoint:
+    """The model; ModelError where it `writes` and has not learned to."""
     import torch
 
+    from bagel.generate import need_answers
     from bagel.weights import load
 
-    return load(_directory(chosen.model), chosen.device, getattr(torch, chosen.dtype) if chosen.dtype else None)
+    dtype = getattr(torch, chosen.dtype) if chosen.dtype else None
+    checkpoint = load(_directory(chosen.model), chosen.device, dtype)
+    if writes:
+        need_answers(checkpoint, chosen.model)
+    return checkpoint
 
 
 def _directory(name: str) -> Path:
@@ -319,17 +331,6 @@ def _checked_out(path: Path) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"--out {path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}")
     return path
-
-
-def _write(image: Image.Image, path: Path) -> None:
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        image.save(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written ({error}): give another --out") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from world.errors import ModelError
+from world.settings import PRESETS
 
 T = TypeVar("T")
 
@@ -131,6 +132,14 @@ class WalkConfig:
     def __post_init__(self) -> None:
         if self.history < 1:
             raise ValueError(f"history counts the pictures in context, at least 1, got {self.history}")
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset is one of {', '.join(PRESETS)}, got {self.preset!r}")
+        if self.frame_size is not None and (len(self.frame_size) != 2 or min(self.frame_size) < 1):
+            raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
+        try:
+            self.prompt.format(scene="", action="")
+        except (LookupError, ValueError):
+            raise ValueError(f"prompt may name {{scene}} and {{action}} alone, got {self.prompt!r}") from None
 
     def words(self, scene: str, action: str) -> str:
         """The prompt of an action; a place without a name leaves no trace of it."""
@@ -250,6 +259,6 @@ def _build(kind: type[T], values: Any, path: Path) -> T:
     try:
         return kind(**chosen)
     except TypeError as error:
-        raise ModelError(f"{path} lacks a field: {error}") from None
+        raise ModelError(f"{path} lacks a field or holds one of a wrong kind: {error}") from None
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None

@@ -21,6 +21,7 @@ from bagel.vae import patchify, to_bytes, unpatchify
 from bagel.vit import cut_patches
 from bagel.weights import Checkpoint
 from bagel.write import write
+from world.errors import ModelError
 from world.settings import SamplerConfig
 
 # The published system prompts, to the letter: the blank before the line end counts, it changes the tokens.
@@ -166,6 +167,12 @@ def ask(
         said = isinstance(turn, str)
         conversation = conversation.text(turn) if said else conversation.picture(turn, vae=False)
     return conversation.write(max_length, temperature, torch.Generator().manual_seed(seed))
+
+
+def need_answers(checkpoint: Checkpoint, name: str) -> None:
+    """Raises ModelError where the model `name` can paint, but has not learned to write."""
+    if not checkpoint.config.walk.ask:
+        raise ModelError(f"{name} has not learned to answer questions: use the BAGEL-7B-MoT weights")
 
 
 def encode_picture(checkpoint: Checkpoint, pixels: Tensor, draw: Draw | None = None) -> LatentPicture:

@@ -7,9 +7,9 @@ shards with an index. A matrix may be stored as int8 with a sibling `<name>.scal
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
 from world.errors import ModelError
+from world.files import atomic_path
 
 Storage = Literal["float32", "float16", "bfloat16", "int8"]
 
@@ -207,7 +208,6 @@ def save(checkpoint: Checkpoint, directory: str | Path, storage: Storage = "floa
     and the rest as float16.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     c = checkpoint.config.language
     named = checkpoint.model.state_dict().items()
     weights = {
@@ -216,19 +216,14 @@ def save(checkpoint: Checkpoint, directory: str | Path, storage: Storage = "floa
     }
     configs = config_files(checkpoint.config)
     texts = checkpoint.tokenizer.files | {n: (json.dumps(x, indent=2) + "\n").encode() for n, x in configs.items()}
-    staged = {name: directory / f".{name}.{os.getpid()}" for name in (*texts, *weights)}
-    try:
+    with ExitStack() as stack:
+        staged = {name: stack.enter_context(atomic_path(directory / name)) for name in (*texts, *weights)}
         for name, content in texts.items():
             staged[name].write_bytes(content)
         for name, tensors in weights.items():
             save_file(dict(_stored(tensors, storage)), staged[name], metadata={"format": "pt"})
         for stale in {"ae_config.json", "bagel_config.json"} - configs.keys():
             (directory / stale).unlink(missing_ok=True)
-        for name, temporary in staged.items():
-            temporary.replace(directory / name)
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
 
 
 def _fill(module: nn.Module, store: Store, c: LanguageConfig | None, device: torch.device, dtype: torch.dtype) -> None:

@@ -21,18 +21,17 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from bagel.context import EMPTY, Context
-from bagel.generate import decode_tokens, encode_latent, grid_of, see_picture
+from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
 from bagel.prefill import Block, LatentPicture, Words, prefill
 from bagel.sampler import Conditions, sample
+from bagel.tiny import TINY
 from bagel.transforms import output_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
-from world.errors import ModelError
 from world.settings import PRESETS, SamplerConfig
 from world.types import Action, Frame, Scene, State, WorldSpec
 
-TINY = Path(__file__).parent / "tiny"
 MEMO = 128  # states whose context is kept
 ANSWER = 64  # tokens of an answer at most
 
@@ -105,8 +104,7 @@ class BagelWorldModel:
     @torch.inference_mode()
     def ask(self, states: Sequence[State], question: str) -> list[str]:
         """Answers to a question about the newest frames, which the ViT sees; greedy."""
-        if "ask" not in self._spec.supports:
-            raise ModelError(f"{self._spec.model} has not learned to answer questions: use the BAGEL-7B-MoT weights")
+        need_answers(self.checkpoint, self._spec.model)
         c, tokenizer = self.checkpoint, self.checkpoint.tokenizer
         words = Words(tokenizer.prompt(question))
         blocks = [[self._seen(self._fit(state.frame)), words] for state in states]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
+from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
 
@@ -48,27 +51,38 @@ def add_sampler_arguments(parser: argparse.ArgumentParser) -> argparse._Argument
     return group
 
 
-def sampler_of(args: argparse.Namespace, preset: str | None = None) -> SamplerConfig | None:
-    """The sampler that the flags of `add_sampler_arguments` ask for, from `preset` where --preset is not given.
-
-    None when nothing was given and there is no such preset: the model knows its own.
+def sampler_of(args: argparse.Namespace) -> SamplerConfig | None:
+    """The sampler that the flags of `add_sampler_arguments` ask for; None when none was given: the model knows its own.
 
     Raises ValueError for an unknown preset or an impossible setting.
     """
-    if args.preset is not None and args.preset not in PRESETS:
-        raise ValueError(f"no preset {args.preset!r}: the presets are {', '.join(PRESETS)}")
-    names = SamplerConfig.__dataclass_fields__
-    given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if "cfg_interval" in given:
-        given["cfg_interval"] = tuple(given["cfg_interval"])
-    if args.preset is None and preset is None and not given:
+    if args.preset is None and not _given(args):
         return None
-    return replace(PRESETS[args.preset or preset or default_preset(args.model)], **given)
+    return chosen_sampler(args)
+
+
+def chosen_sampler(args: argparse.Namespace, preset: str | None = None) -> SamplerConfig:
+    """The flags upon --preset, else upon `preset`, else upon the preset of the model at `args.model`."""
+    name = args.preset or preset or default_preset(args.model)
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}: the presets are {', '.join(PRESETS)}")
+    return replace(PRESETS[name], **_given(args))
 
 
 def default_preset(address: str) -> str:
-    """The preset that single flags start from when none is named."""
-    return "walk" if address in ("tiny", "sim") else "edit"
+    """The preset of the model at `address`: what its checkpoint names, else that of the published editing app."""
+    if address in models.MODELS:
+        return "walk"
+    try:
+        return json.loads((Path(address) / "bagel_config.json").read_text(encoding="utf-8"))["walk"]["preset"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return "edit"
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(args, name) for name in SamplerConfig.__dataclass_fields__}
+    given["cfg_interval"] = tuple(args.cfg_interval) if args.cfg_interval else None
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def run(main: Callable[[], int | None]) -> int:

@@ -99,7 +99,7 @@ def test_inspect_reports_everything_wrong_at_once(copied: Path, capsys: pytest.C
     ("arguments", "says"),
     [
         ("edit none.png x --model {golden}", "there is no picture none.png"),
-        ("edit {golden}/README.md x --model {golden}", "cannot be read as a picture"),
+        ("edit {golden}/README.md x --model {golden}", "not a picture"),
         ("edit {photo} x --model nowhere", "no checkpoint directory nowhere"),
         ("edit {photo} x --model {golden} --num-timesteps 1", "at least 2, got 1"),
         ("edit {photo} x --model {golden} --cfg-renorm-min 2", "cfg_renorm_min lies in [0, 1]"),
