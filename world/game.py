@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import statistics
 import threading
 import time
 from collections import deque
@@ -71,8 +72,9 @@ class Game:
         return self._next is not None
 
     def frames_per_second(self, over: float = 3.0) -> float:
-        """Frames a second, measured over the last `over` s; 0 when fewer than two came."""
+        """Frames a second over the last `over` s, or over the time of a few slow steps; 0 when fewer than two came."""
         now = time.monotonic()
+        over = max(over, 3 * statistics.median(self.latencies or [0.0]))
         recent = [t for t in self._finished_at if now - t <= over]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
@@ -83,7 +85,7 @@ class Game:
     def undo(self) -> bool:
         """Back to the state before; a step in the making is given up instead. False at the beginning of the walk."""
         self.problem, self._next = "", None
-        if self.doing == "step":
+        if self._job is not None and self._job.kind == "step" and self._job.wanted:
             self._abandon()
             return True
         if len(self.states) < 2:

@@ -26,7 +26,7 @@ def window_size(width: int, height: int) -> tuple[int, int]:
 
 def _letter_size(height: int) -> int:
     """Pixels, for a window that is `height` high: everything grows with it."""
-    return max(11, min(40, round(height / 51)))
+    return max(11, min(40, height // 51))  # 51 letters are what the longest panel needs
 
 
 @dataclass(frozen=True)
