@@ -12,12 +12,15 @@ from pathlib import Path
 
 import torch
 
+from bagel.model import Bagel
 from bagel.train import autoencoder as ae_training
 from bagel.train import data, vocabulary
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
-from bagel.train.run import RunConfig
+from bagel.train.run import RunConfig, write_json
+from bagel.train.validate import validate
 from bagel.weights import Checkpoint, build, choose_device, load, save
+from bagel.world_model import BagelWorldModel
 
 
 def words(args: argparse.Namespace) -> int:
@@ -29,14 +32,13 @@ def words(args: argparse.Namespace) -> int:
 def autoencoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
-    model, _, tokenizer, config = build(args.config)
+    _, _, tokenizer, config = build(args.config)
     with _walks(args) as (walks, held_out):
         c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
         runs = _run_config(args, began, "ae")
         ae, figures = ae_training.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
-    model = type(model)(config)
     config = dataclasses.replace(config, autoencoder=ae.config)
-    save(Checkpoint(model, ae.cpu(), tokenizer, config), args.out, "float16")
+    save(Checkpoint(Bagel(config), ae.cpu(), tokenizer, config), args.out, "float16")
     print(f"wrote {args.out}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
     return 0
 
@@ -45,16 +47,21 @@ def world(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     checkpoint = load(args.out, device, torch.float32)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
     c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
     runs = _run_config(args, began, "world")
 
-    def sample(step: int, optimizer: Optimizer) -> None:
-        averaged = checkpoint.model.__class__(checkpoint.config)
-        state = {k: v.float().cpu() for k, v in checkpoint.model.state_dict().items()}
-        averaged.load_state_dict(state | {k: v.cpu() for k, v in optimizer.ema_state().items()})
-        save(Checkpoint(averaged, checkpoint.autoencoder, checkpoint.tokenizer, checkpoint.config), args.out, "float16")
+    with _walks(args) as (walks, held_out):
 
-    with _walks(args) as (walks, _):
+        def sample(step: int, optimizer: Optimizer) -> None:
+            averaged = Bagel(checkpoint.config).to(device)
+            averaged.load_state_dict(checkpoint.model.state_dict() | optimizer.ema_state())
+            now = dataclasses.replace(checkpoint, model=averaged)
+            save(now, args.out, "float16")
+            model = BagelWorldModel(dataclasses.replace(now, model=averaged.to(dtype).eval()), args.out.name)
+            figures = validate(model, held_out, runs.out / "world.png")
+            write_json(runs.out / "world.json", {"step": step} | figures)
+
         world_training.train(
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
         )

@@ -41,7 +41,7 @@ class WorldTraining:
     words: int = 14  # rows a text may take, im_start and im_end included
     shift: float = 3.0  # of the drawn times
     uniform: float = 0.5  # share of times drawn uniformly; the others are logit-normal
-    pure: float = 0.15  # share of times set to 1
+    pure: float = 0.35  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
     noisy: float = 0.8  # share of clean pictures that get noise, so that the model survives its own mistakes
     noise: float = 0.15  # the most such noise
     drop_words: float = 0.05  # share of texts left out, for guidance

@@ -1,0 +1,55 @@
+"""A look at a model in training: it walks where held-out walks went, and is compared with them frame by frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bagel.train.autoencoder import psnr
+from bagel.train.data import NAMES, Walks
+from bagel.world_model import BagelWorldModel
+from world import models
+from world.recording import contact_sheet
+from world.types import Action, Frame, Pose, State
+
+STEPS = 8  # of the model's own
+
+
+def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
+    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps, by scene and for all.
+
+    Writes a sheet, truth above dream, of the first walk of each scene.
+    """
+    scenes = [models.load_scene(name) for name in walks.config.scenes]
+    moves = [
+        [_action(scenes[s].actions, int(a)) for a in row] for s, row in zip(walks.scenes, walks.actions, strict=True)
+    ]
+    states = [
+        State(scenes[s], (frames[0],), (), Pose(), i)
+        for i, (s, frames) in enumerate(zip(walks.scenes, walks.frames, strict=True))
+    ]
+    dreams: list[list[Frame]] = [[state.frame] for state in states]
+    for t in range(STEPS):
+        states = model.step(states, [row[t] for row in moves])
+        for dream, state in zip(dreams, states, strict=True):
+            dream.append(state.frame)
+    figures: dict[str, float] = {}
+    for t, name in ((1, "next"), (STEPS, f"after {STEPS}")):
+        dreamt, true = np.stack([dream[t] for dream in dreams]), np.ascontiguousarray(walks.frames[:, t])
+        quality = psnr(torch.from_numpy(dreamt), torch.from_numpy(true))
+        by_scene = {s: quality[walks.scenes == i].mean().item() for i, s in enumerate(walks.config.scenes)}
+        figures |= {f"{name} {scene}": value for scene, value in by_scene.items()}
+        figures[name] = quality.mean().item()
+    rows: list[Frame] = []
+    for i in range(len(scenes)):
+        first = int(np.argmax(walks.scenes == i))
+        rows += [*walks.frames[first, : STEPS + 1], *dreams[first]]
+    Image.fromarray(contact_sheet(rows, columns=STEPS + 1)).save(sheet)
+    return figures
+
+
+def _action(actions: tuple[Action, ...], index: int) -> Action:
+    return next(action for action in actions if action.name == NAMES[index])
