@@ -9,7 +9,7 @@ import numpy as np
 
 from scenes.metrics import Frames
 from world.types import Action, Scene, State, TrueWorld
-from world.walks import HELD_OUT, random_actions
+from world.walks import HELD_OUT, Stroll, bumped
 
 _GALLERY = HELD_OUT + 100_000
 
@@ -86,15 +86,16 @@ def prepare(truth: TrueWorld, scenes: Sequence[Scene], suite: Suite, tell: Calla
 def _walks(truth: TrueWorld, scene: Scene, suite: Suite) -> list[Walk]:
     seeds = [HELD_OUT + i for i in range(suite.walks)]
     lengths = [suite.long_steps if i < suite.long_walks else suite.steps for i in range(suite.walks)]
-    actions = [random_actions(np.random.default_rng(s), scene, n) for s, n in zip(seeds, lengths, strict=True)]
+    strolls = [Stroll(np.random.default_rng(seed), scene) for seed in seeds]
     begun = truth.reset([scene.starting_at(truth.random_start(scene, seed)) for seed in seeds], seeds)
-    states = [[state] for state in begun]
+    states, actions = [[state] for state in begun], [[stroll.next()] for stroll in strolls]
     for t in range(max(lengths)):
         going = [i for i in range(suite.walks) if t < lengths[i]]
-        for i, state in zip(
-            going, truth.step([states[i][-1] for i in going], [actions[i][t] for i in going]), strict=True
-        ):
+        after = truth.step([states[i][-1] for i in going], [actions[i][t] for i in going])
+        for i, state in zip(going, after, strict=True):
+            actions[i].append(strolls[i].next(bumped(states[i][-1].pose, actions[i][-1], state.pose)))
             states[i].append(state)
+    actions = [row[:length] for row, length in zip(actions, lengths, strict=True)]
     return [Walk(scene.name, tuple(s), tuple(a)) for s, a in zip(states, actions, strict=True)]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from world.types import Action, Scene
+from world.types import Action, Pose, Scene
 
 HELD_OUT = 2**30  # seeds of walks and random starts: below for training, from here on for measuring
 
@@ -27,32 +29,63 @@ _STRETCHES: tuple[tuple[float, tuple[str, ...], int, int], ...] = (
     (0.25, ("stay",), 1, 2),
 )
 _LEVEL_AGAIN = 0.35  # chance that a stretch after a glance starts by looking back
+_TURN_AWAY = (3, 9)  # shortest and longest run of turns after bumping into something
+
+
+class Stroll:
+    """A walk with momentum, one action at a time, from the scene's vocabulary.
+
+    Moves that the scene lacks (an object that cannot be turned) are left out. A glance up or down is undone after a
+    while, so that most frames are level. Who bumps into something turns away from it.
+    """
+
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
+        """Raises ValueError where the scene has none of the standard moves."""
+        self._rng = rng
+        self._by_name = {a.name: a for a in scene.actions}
+        self._stretches = [s for s in _STRETCHES if all(name in self._by_name for name in s[1])]
+        if not self._stretches:
+            raise ValueError(f"scene {scene.name!r} has none of the standard moves: {', '.join(self._by_name)}")
+        weights = np.array([s[0] for s in self._stretches])
+        self._weights = weights / weights.sum()
+        self._ahead: list[str] = []
+        self._glances: list[str] = []
+
+    def next(self, bumped: bool = False) -> Action:
+        """The next action; `bumped` says that the last one was stopped by something."""
+        if bumped and "left" in self._by_name and "right" in self._by_name:
+            away = "left" if self._rng.random() < 0.5 else "right"
+            self._ahead = [away] * int(self._rng.integers(_TURN_AWAY[0], _TURN_AWAY[1] + 1))
+        while not self._ahead:
+            self._ahead = [name for name in self._stretch() if name in self._by_name]
+        name = self._ahead.pop(0)
+        if name in ("up", "down"):
+            opposite = "down" if name == "up" else "up"
+            if self._glances and self._glances[-1] == opposite:
+                self._glances.pop()
+            else:
+                self._glances.append(name)
+        return self._by_name[name]
+
+    def _stretch(self) -> list[str]:
+        if self._glances and self._rng.random() < _LEVEL_AGAIN:
+            return ["down" if g == "up" else "up" for g in reversed(self._glances)]
+        _, turns, shortest, longest = self._stretches[self._rng.choice(len(self._stretches), p=self._weights)]
+        if len(self._glances) >= 3 and turns[0] in ("up", "down"):
+            return []  # high or low enough
+        names = [name for name in turns for _ in range(self._rng.integers(shortest, longest + 1))]
+        if len(turns) > 1 and self._rng.random() < 0.5:
+            self._rng.shuffle(names)
+        return names
 
 
 def random_actions(rng: np.random.Generator, scene: Scene, num: int) -> list[Action]:
-    """`num` actions of the scene's vocabulary, with momentum. Raises ValueError where it has none of the known moves.
+    """`num` actions of a stroll that never learns whether it bumped into something."""
+    stroll = Stroll(rng, scene)
+    return [stroll.next() for _ in range(num)]
 
-    Moves that the scene lacks (an object that cannot be turned) are left out. A glance up or down is undone after a
-    while, so that most frames are level.
-    """
-    by_name = {a.name: a for a in scene.actions}
-    stretches = [s for s in _STRETCHES if all(name in by_name for name in s[1])]
-    if not stretches:
-        raise ValueError(f"scene {scene.name!r} has none of the standard moves: {', '.join(by_name)}")
-    weights = np.array([s[0] for s in stretches])
-    actions: list[Action] = []
-    glances: list[str] = []
-    while len(actions) < num:
-        if glances and rng.random() < _LEVEL_AGAIN:
-            names = ["down" if g == "up" else "up" for g in reversed(glances)]
-            glances = []
-        else:
-            _, turns, shortest, longest = stretches[rng.choice(len(stretches), p=weights / weights.sum())]
-            if len(glances) >= 3 and turns[0] in ("up", "down"):
-                continue  # high or low enough
-            names = [name for name in turns for _ in range(rng.integers(shortest, longest + 1))]
-            if len(turns) > 1 and rng.random() < 0.5:
-                rng.shuffle(names)
-            glances += [name for name in names if name in ("up", "down")]
-        actions += [by_name[name] for name in names if name in by_name]
-    return actions[:num]
+
+def bumped(before: Pose, action: Action, after: Pose) -> bool:
+    """Whether less than half of the asked way was made."""
+    asked = math.hypot(action.forward, action.left)
+    return math.hypot(after.x - before.x, after.y - before.y) < 0.5 * asked

@@ -20,7 +20,7 @@ from rich.progress import track
 from world import models
 from world.errors import ModelError
 from world.types import State, TrueWorld, vocabulary
-from world.walks import HELD_OUT, random_actions
+from world.walks import HELD_OUT, Stroll, bumped
 
 NAMES = tuple(action.name for action in vocabulary())  # what the integers in `actions` mean
 CHUNK = 16  # walks a task
@@ -117,10 +117,12 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
     for index in range(first, min(first + CHUNK, config.num_walks)):
         state = _start(config, index)
         rng = np.random.default_rng(config.first_seed + index)
-        moves = random_actions(rng, state.scene, config.length - 1)
-        states = [state]
-        for move in moves:
-            states.append(_world(config.world).step([states[-1]], [move])[0])
+        stroll = Stroll(rng, state.scene)
+        states, moves, stopped = [state], [], False
+        while len(states) < config.length:
+            moves.append(stroll.next(stopped))
+            states.append(_world(config.world).step([states[-1]], [moves[-1]])[0])
+            stopped = bumped(states[-2].pose, moves[-1], states[-1].pose)
         walks.frames[index] = np.stack([s.frame for s in states])
         walks.poses[index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
         walks.actions[index] = [NAMES.index(m.name) for m in moves]

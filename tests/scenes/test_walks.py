@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scenes.library import load_scene
-from world.types import Action, Scene
-from world.walks import random_actions
+from world.types import Action, Pose, Scene
+from world.walks import Stroll, bumped, random_actions
 
 
 def test_a_walk_has_the_asked_length_and_repeats_with_its_seed() -> None:
@@ -43,3 +43,16 @@ def test_a_scene_without_known_moves_says_so() -> None:
     strange = Scene("moon", "", scene.starts, (Action("fly", "fly"),))
     with pytest.raises(ValueError, match="fly"):
         random_actions(np.random.default_rng(0), strange, 3)
+
+
+def test_who_bumps_into_something_turns_away() -> None:
+    stroll = Stroll(np.random.default_rng(0), load_scene("studio"))
+    turns = [stroll.next(bumped=True).name, *(stroll.next().name for _ in range(2))]
+    assert turns in (["left"] * 3, ["right"] * 3)
+
+
+def test_a_bump_is_less_than_half_of_the_way() -> None:
+    forward, turn = Action("move forward", "forward", forward=0.3), Action("turn left", "left", yaw=15)
+    assert bumped(Pose(), forward, Pose(x=0.1))
+    assert not bumped(Pose(), forward, Pose(x=0.3))
+    assert not bumped(Pose(), turn, Pose(yaw=15))
