@@ -9,7 +9,7 @@ import numpy as np
 
 from world.types import Action, Pose
 
-MARGIN = 0.5  # m, the eye keeps this distance from every footprint
+MARGIN = 0.65  # m, the eye keeps this distance from every footprint
 MAX_PITCH = 30.0  # degrees, up and down
 _STRIDE = 0.1  # m, a move is made in pieces of at most this length
 _EPSILON = 1e-6  # m

@@ -55,7 +55,7 @@ def test_a_step_straight_into_a_wall_stops_at_the_margin() -> None:
 def test_a_step_slides_around_a_column() -> None:
     ground = Ground((-5, -5), (5, 5), (Circle(0, 0, 0.3),))
     pose = Pose(-1.0, 0.1, 0)
-    for _ in range(12):
+    for _ in range(16):
         pose = ground.slide(pose, FORWARD)
         assert math.hypot(pose.x, pose.y) >= 0.3 + MARGIN - 1e-5
     assert pose.x > 1.0
