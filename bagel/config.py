@@ -130,11 +130,10 @@ class WalkConfig:
     frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
 
     def __post_init__(self) -> None:
-        if self.history < 1:
-            raise ValueError(f"history counts the pictures in context, at least 1, got {self.history}")
+        _check_numbers(self)
         if self.preset not in PRESETS:
             raise ValueError(f"preset is one of {', '.join(PRESETS)}, got {self.preset!r}")
-        if self.frame_size is not None and (len(self.frame_size) != 2 or min(self.frame_size) < 1):
+        if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
         try:
             self.prompt.format(scene="", action="")
@@ -165,6 +164,11 @@ class BagelConfig:
 
     def __post_init__(self) -> None:
         _check_numbers(self)
+        most = self.max_latent_size * self.latent_stride
+        if any(side % self.latent_stride or not 0 < side <= most for side in self.walk.frame_size or ()):
+            raise ValueError(
+                f"walk.frame_size must be multiples of {self.latent_stride} up to {most}, got {self.walk.frame_size}"
+            )
 
     @property
     def latent_channels(self) -> int:

@@ -144,7 +144,7 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" has no numbers to give
     except (RuntimeError, AssertionError) as error:
         first = str(error).strip().split("\n")[0]
         raise ModelError(f"device {str(device)!r} cannot be used here ({first}): try cpu or cuda") from None

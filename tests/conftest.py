@@ -13,6 +13,7 @@ import pytest
 # Windows without a screen, sound without a card. An existing choice (a real driver) wins.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command lines do
 
 RENDERS = """
 import mujoco

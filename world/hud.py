@@ -18,10 +18,13 @@ MIN_HEIGHT = 610  # pixels of a new window: below, the smallest letters leave no
 SLOW = 0.25  # s after which a running step is shown as such
 
 
-def window_size(width: int, height: int) -> tuple[int, int]:
-    """The window in which a frame is shown `width` x `height` pixels large, with room for the whole panel beside it."""
-    window_height = max(MIN_HEIGHT, height + 2 * _letter_size(height))
-    return width + round((PANEL_WIDTH + 3) * _letter_size(window_height)), window_height
+def window_size(side: int) -> tuple[int, int]:
+    """The window in which a frame of any shape has at most `side` pixels a side, with room for the panel beside it.
+
+    What the model makes of a start picture is not known yet, so the room is square.
+    """
+    height = max(MIN_HEIGHT, side + 2 * _letter_size(side))
+    return side + round((PANEL_WIDTH + 3) * _letter_size(height)), height
 
 
 def _letter_size(height: int) -> int:

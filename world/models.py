@@ -32,7 +32,7 @@ def entry_of(address: str) -> str:
     """The "module:function" that loads `address`; raises ModelError at once where there is nothing to load."""
     if address in MODELS:
         return MODELS[address]
-    if Path(address).is_dir():
+    if address and Path(address).is_dir():
         return DIRECTORY
     names = ", ".join(MODELS)
     if Path(address).is_file():

@@ -26,13 +26,11 @@ class Player:
     """A person at the keyboard of a game."""
 
     def __init__(self, game: Game, scenes: Sequence[str], out: Path, size: int = 768) -> None:
-        """Opens the window, with frames of `size` pixels on their longest side. Raises WorldError where it cannot be.
+        """Opens the window, with room for frames of `size` pixels a side. Raises WorldError where it cannot be.
 
         `scenes` are the addresses that the scene key goes through; pictures and videos go to `out`.
         """
-        height, width = game.scene.starts[0].frame.shape[:2]
-        shown_w, shown_h = (round(size * side / max(width, height)) for side in (width, height))
-        window.open_window(hud.window_size(shown_w, shown_h), "Bagel World")
+        window.open_window(hud.window_size(size), "Bagel World")
         self.game, self.out = game, out
         self.overlay = hud.Overlay()
         self.running = True
@@ -62,10 +60,10 @@ class Player:
         """Events, held keys, what the model finished, one drawing: never waits."""
         for event in pygame.event.get():
             self._on(event)
-        self._repeat_held()
         for state in self.game.poll():
             if self._film is not None:
                 self._film.add(state)
+        self._repeat_held()  # after the poll, so that a held key loses no time between two steps
         if self.game.state is None and self.game.problem:
             raise ModelError(self.game.problem)
         self._look_after_films()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,8 +30,12 @@ class SamplerConfig:
             raise ValueError(
                 f"num_timesteps counts points, of which N - 1 are evaluated: at least 2, got {self.num_timesteps}"
             )
-        if self.timestep_shift <= 0:
+        if not 0 < self.timestep_shift < math.inf:
             raise ValueError(f"timestep_shift must be above 0, got {self.timestep_shift}")
+        if not (math.isfinite(self.cfg_text_scale) and math.isfinite(self.cfg_image_scale)):
+            raise ValueError(
+                f"guidance scales are numbers, 1 for none, got {self.cfg_text_scale} and {self.cfg_image_scale}"
+            )
         if self.cfg_renorm_type not in ("global", "channel", "text_channel"):
             raise ValueError(f"cfg_renorm_type is global, channel or text_channel, got {self.cfg_renorm_type!r}")
         if not 0 <= self.cfg_renorm_min <= 1:

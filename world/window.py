@@ -14,6 +14,7 @@ from world.recording import resized
 from world.types import Frame
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on stdout, which belongs to the person
+os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "bagel-world")  # pygame sets it at import
 
 import pygame
 
@@ -33,7 +34,6 @@ ALARM: Color = (232, 93, 88)
 def open_window(size: tuple[int, int], title: str) -> pygame.Surface:
     """A resizable window, `size` in pixels or what the screen has. Raises WorldError where no display can be opened."""
     os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels on HiDPI screens
-    os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "bagel-world")
     os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")  # else SDL's OpenGL bars MuJoCo's from the same thread
     try:
         pygame.display.init()

@@ -44,7 +44,7 @@ def test_a_model_of_the_releases_kind_needs_no_files_of_ours(tmp_path: Path) -> 
         ("vit_config.json", {"num_hidden_layers": 1}, "counts one unused layer"),
         ("ae_config.json", {"ch": 20}, "must be multiples of norm_groups 32"),
         ("bagel_config.json", {"vae_transform": [1, 2]}, "expected an object of settings"),
-        ("bagel_config.json", {"walk": {"history": 0}}, "history counts the pictures"),
+        ("bagel_config.json", {"walk": {"history": 0}}, "history must be a whole number above 0"),
     ],
 )
 def test_a_wrong_value_is_named(copied: Path, file: str, values: dict[str, object], says: str) -> None:
