@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -88,8 +88,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(main: Callable[[], int | None]) -> int:
     """The exit status of `main`: what a person can mend ends it with one sentence on stderr and status 2."""
-    # For OpenMP, which reads it when torch is first imported: threads that wait without spinning. A step takes 8% longer
-    # on an idle machine; beside other programs, or where cores are metered, it is 3 to 20 times as fast.
+    # For OpenMP, which reads it when torch is first imported: threads that wait without spinning. A step takes 8%
+    # longer on an idle machine; beside other programs, or where cores are metered, it is 3 to 20 times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return main() or 0
