@@ -24,7 +24,7 @@ from scenes.library import scene_names
 from world import cli, models
 from world.game import Game
 from world.recording import save_walk
-from world.scripting import parse_script
+from world.scripting import need_words, parse_script
 from world.settings import SamplerConfig
 from world.types import Action, Scene
 
@@ -87,8 +87,7 @@ def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) 
     console = Console(highlight=False)
     with console.status(f"Loading {args.model}"):
         model = models.load(args.model, sampler=sampler, device=args.device)
-        if "free_text" not in model.spec.supports and (free := [a.text for a in actions if not a.name]):
-            raise ValueError(f"{args.model} reads no sentences, so {free[0]!r} means nothing to it: name moves alone")
+        need_words(model.spec, actions)
         states = model.reset([scene], [args.seed])
     args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after a long walk
     seconds: list[float] = []

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     walk = commands.add_parser("walk", help="let an agent walk", formatter_class=cli.HelpFormatter)
     walk.add_argument("--agent", choices=("random", "script"), default="random", help="who acts")
     walk.add_argument("--script", metavar="TEXT", help="for --agent script, e.g. 'forward*4 left*2 /open the door/'")
-    walk.add_argument("--steps", type=int, metavar="N", help="default: 24, or the length of the script")
+    walk.add_argument("--steps", type=cli.count, metavar="N", help="default: 24, or the length of the script")
     walk.add_argument("--out", type=Path, default=Path("out/agent"), metavar="DIR", help="for the recordings")
     cli.add_model_arguments(walk)
     args = parser.parse_args(argv)
@@ -34,8 +34,6 @@ def _walk(args: argparse.Namespace) -> None:
     scene = models.load_scene(args.scene)
     script = _script(args, scene)
     steps = args.steps if args.steps is not None else len(script) or 24
-    if steps < 1:
-        raise ValueError(f"--steps must be at least 1, got {steps}")
     sampler = cli.sampler_of(args)
     model = models.load(args.model, sampler=sampler, device=args.device)
     words = any(not action.name for action in script)

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bagel.tiny import TINY
-from world import models
-from world.cli import add_sampler_arguments, chosen_sampler, run, sampler_of
+from world import cli, models
 from world.errors import ModelError
 from world.files import atomic_path
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for add in (add_edit, add_imagine, add_ask, add_inspect, add_verify, add_train, add_bench):
         add(commands)
     chosen = parser.parse_args(arguments)
-    return run(lambda: _run(chosen))
+    return cli.run(lambda: _run(chosen))
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -70,7 +69,7 @@ def add_ask(commands: Any) -> None:
     _add_model(parser)
     parser.add_argument("--max-length", type=int, default=512, help="longest answer, in tokens (default 512)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default 0)")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the chance, at a temperature above 0 (default 0)")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the chance, at a temperature above 0 (default 0)")
     parser.add_argument("--think", action="store_true", help="let the model reason before it answers")
     parser.set_defaults(run=run_ask)
 
@@ -102,18 +101,18 @@ def add_train(commands: Any) -> None:
     ):
         part = parts.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         part.add_argument("--out", type=Path, required=True, help="checkpoint directory; logs and sheets in its run/")
-        part.add_argument("--minutes", type=float, required=True, help="for rendering, compiling, training and saving")
+        part.add_argument("--minutes", type=cli.minutes, required=True, help="for rendering, training and saving")
         part.add_argument("--world", default="sim", help="address of the true world that is learnt")
         part.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop"])
-        part.add_argument("--walks", type=int, default=6000, help="walks to learn from, of 32 frames each")
+        part.add_argument("--walks", type=cli.count, default=6000, help="walks to learn from, of 32 frames each")
         part.add_argument("--data", type=Path, help="directory that keeps the walks for the next command")
-        part.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
-        part.add_argument("--seed", type=int, default=0, help="another seed draws other walks")
+        part.add_argument("--workers", type=cli.count, default=os.cpu_count(), help="processes that render")
+        part.add_argument("--seed", type=cli.seed, default=0, help="another seed draws other walks")
         part.add_argument(
             "--decay", type=float, default=0.3, help="last share of the time, in which the rates fall to 0"
         )
-        part.add_argument("--batch", type=int, help="pictures (ae) or windows (world) in a batch")
-        part.add_argument("--max-steps", type=int, help="stop after so many steps")
+        part.add_argument("--batch", type=cli.count, help="pictures (ae) or windows (world) in a batch")
+        part.add_argument("--max-steps", type=cli.count, help="stop after so many steps")
         part.add_argument("--resume", action="store_true", help="go on from run/ of an earlier command")
         part.add_argument("--device", help="default: cuda where there is one")
         part.set_defaults(run=run_train, part=name)
@@ -127,10 +126,10 @@ def add_bench(commands: Any) -> None:
         "--model", "--config", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)"
     )
     parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
-    parser.add_argument("--steps", type=int, default=40, help="steps of the walk (default 40)")
+    parser.add_argument("--steps", type=cli.count, default=40, help="steps of the walk (default 40)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
     parser.add_argument("--json", action="store_true", help="for machines")
-    add_sampler_arguments(parser)
+    cli.add_sampler_arguments(parser)
     parser.set_defaults(run=run_bench)
 
 
@@ -198,6 +197,8 @@ def run_verify(chosen: argparse.Namespace) -> int:
 def run_train(chosen: argparse.Namespace) -> int:
     from bagel.train import command
 
+    if chosen.part != "world":
+        chosen.out.mkdir(parents=True, exist_ok=True)  # told now rather than after the walks
     return {"words": command.words, "ae": command.autoencoder, "world": command.world}[chosen.part](chosen)
 
 
@@ -206,7 +207,7 @@ def run_bench(chosen: argparse.Namespace) -> int:
     from bagel.world_model import BagelWorldModel
 
     scene = models.load_scene(chosen.scene)
-    model = models.load(chosen.model, sampler=sampler_of(chosen), device=chosen.device)
+    model = models.load(chosen.model, sampler=cli.sampler_of(chosen), device=chosen.device)
     if not isinstance(model, BagelWorldModel):
         raise ModelError(f"{chosen.model!r} is no BAGEL: bench takes tiny or a checkpoint directory")
     bench = measure(model, scene, chosen.steps)
@@ -249,8 +250,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_painting(parser: argparse.ArgumentParser, preset: str | None) -> None:
     _add_model(parser)
     parser.add_argument("--out", type=Path, default=Path("out.png"), metavar="FILE", help="default: out.png")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the noise (default 0)")
-    group = add_sampler_arguments(parser)
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the noise (default 0)")
+    group = cli.add_sampler_arguments(parser)
     parser.set_defaults(default_preset=preset)
     group.add_argument("--taylor", action="store_true", help="skip most evaluations by extrapolation (TaylorSeer)")
     group.add_argument("--think", action="store_true", help="let the model plan in words first")
@@ -262,7 +263,7 @@ def _add_painting(parser: argparse.ArgumentParser, preset: str | None) -> None:
 def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple[int, int] | None) -> int:
     from bagel.generate import imagine
 
-    config, out = chosen_sampler(chosen, chosen.default_preset), _checked_out(chosen.out)
+    config, out = cli.chosen_sampler(chosen, chosen.default_preset), _checked_out(chosen.out)
     if chosen.think_length < 2:
         raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
     read = _read_turns(turns)
@@ -303,12 +304,6 @@ def _load(chosen: argparse.Namespace, writes: bool) -> Checkpoint:
 
 def _directory(name: str) -> Path:
     return TINY if name == "tiny" else Path(name)
-
-
-def _seed(text: str) -> int:
-    if not text.isdigit() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, got {text!r}")
-    return int(text)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from scenes.trial import SUITES, prepare
 from world import cli, models
 from world.errors import SceneError
 from world.recording import save_png, save_walk
-from world.scripting import parse_script
+from world.scripting import need_words, parse_script
 from world.types import Scene
 from world.walks import HELD_OUT, random_actions
 
@@ -52,12 +52,11 @@ def _walk(args: argparse.Namespace) -> None:
     scene = models.load_scene(args.scene)
     if args.script is not None:
         actions = parse_script(args.script, scene.actions)
-    elif args.random >= 1:
-        actions = random_actions(np.random.default_rng(args.seed), scene, args.random)
     else:
-        raise ValueError(f"--random counts steps, at least 1, got {args.random}")
+        actions = random_actions(np.random.default_rng(args.seed), scene, args.random)
     model = models.load(args.model, sampler=cli.sampler_of(args), device=args.device)
     try:
+        need_words(model.spec, actions)
         states = model.reset([scene], [args.seed])
         with Console(stderr=True).status("walking") as status:
             for t, action in enumerate(actions):
@@ -89,6 +88,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise SceneError(f"the simulator draws square frames, but {args.model} dreams {width} x {height}")
     truth = SimulatorWorld(height)
     try:
+        args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
         with Console(stderr=True).status("") as status:
             trial = prepare(truth, scenes, suite, lambda text: status.update(text))
             baseline, _ = measure(CopyLastFrame(), trial, lambda text: status.update(f"copy last frame: {text}"))
@@ -125,13 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "the scenes, their starts and captions")
     render = command("render", _render, "a picture of a scene, drawn by the simulator")
     render.add_argument("--scene", default="studio", metavar="SCENE", help="a scene or SCENE:START")
-    render.add_argument("--seed", type=int, metavar="N", help="a random place instead of the start")
+    render.add_argument("--seed", type=cli.seed, metavar="N", help="a random place instead of the start")
     render.add_argument("--size", type=int, default=512, metavar="PIXELS", help="the side of the picture")
     render.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     walk = command("walk", _walk, "a walk through a scene: a video, a contact sheet, a log with poses")
     how = walk.add_mutually_exclusive_group(required=True)
     how.add_argument("--script", metavar="TEXT", help='as in "forward*4 left*2 /open the door/ object_left*3"')
-    how.add_argument("--random", type=int, metavar="N", help="N random steps")
+    how.add_argument("--random", type=cli.count, metavar="N", help="N random steps")
     cli.add_model_arguments(walk)
     walk.set_defaults(model="sim")
     walk.add_argument("--out", type=Path, required=True, metavar="FOLDER")

@@ -50,7 +50,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=f"\n{title}", title_justify="left", title_style="bold", header_style="dim", box=None)
     table.show_header = bool(columns)
     for column in columns or ("", ""):
-        table.add_column(column, no_wrap=not table.columns, justify="left")
+        table.add_column(column, no_wrap=not table.columns, justify="left", overflow="fold")
     table.padding = (0, 2)
     return table
 

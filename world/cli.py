@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from typing import Any, get_args
 from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
+
+_MOST = 10_000_000  # of anything that is counted
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -27,7 +30,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """--model, --scene, --seed, --device and the sampler's flags."""
     parser.add_argument("--model", default="tiny", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
     parser.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, SCENE:START, or a picture's path")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_sampler_arguments(parser)
 
@@ -84,6 +87,31 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in SamplerConfig.__dataclass_fields__}
     given["cfg_interval"] = tuple(args.cfg_interval) if args.cfg_interval else None
     return {name: value for name, value in given.items() if value is not None}
+
+
+def seed(text: str) -> int:
+    """The type of a flag: a seed."""
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, got {text!r}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """The type of a flag: how many of something there are, at least one."""
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {_MOST}, got {text!r}")
+    return int(text)
+
+
+def minutes(text: str) -> float:
+    """The type of a flag: a stretch of time."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected minutes above 0, got {text!r}")
+    return value
 
 
 def run(main: Callable[[], int | None]) -> int:

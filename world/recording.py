@@ -149,6 +149,8 @@ def contact_sheet(frames: Sequence[Frame], columns: int = 6, labels: Sequence[st
 
 def save_png(path: str | Path, frame: Frame) -> None:
     """Writes one frame, uint8 [H, W, 3]."""
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"pictures are png files, got {str(path)!r}")
     with atomic_path(path) as partial:
         Image.fromarray(frame).save(partial, format="PNG")
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from world.types import Action
+from world.types import Action, WorldSpec
 
 MAX_ACTIONS = 100_000  # a slip of the finger ("forward*1000000000") must not fill the memory
 
@@ -62,6 +62,12 @@ def format_script(walk: Sequence[Action]) -> str:
             words.append(word)
             counts.append(1)
     return " ".join(word if count == 1 else f"{word}*{count}" for word, count in zip(words, counts, strict=True))
+
+
+def need_words(spec: WorldSpec, walk: Sequence[Action]) -> None:
+    """Raises ValueError where the walk has a sentence that the model of `spec` does not read."""
+    if "free_text" not in spec.supports and (free := [a.text for a in walk if not a.name]):
+        raise ValueError(f"{spec.model} reads no sentences, so {free[0]!r} means nothing to it: name moves alone")
 
 
 def nearest(word: str, names: Sequence[str]) -> str | None:

@@ -46,7 +46,8 @@ def open_window(size: tuple[int, int], title: str) -> pygame.Surface:
         size = (min(size[0], round(0.97 * screen_w)), min(size[1], round(0.9 * screen_h)))  # title and task bars
         surface = pygame.display.set_mode(size, pygame.RESIZABLE)
     except pygame.error as error:
-        raise WorldError(f"no window could be opened ({error}): use --headless for a scripted walk") from error
+        cure = 'do without: --headless, or render_mode="rgb_array"'
+        raise WorldError(f"no window could be opened ({error}): set DISPLAY, or {cure}") from error
     pygame.display.set_caption(title)
     return surface
 

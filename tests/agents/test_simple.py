@@ -75,7 +75,6 @@ def test_a_script_with_a_sentence_is_walked_from_the_named_start(tmp_path: Path)
         (["--agent", "script"], "--agent script and --script TEXT go together"),
         (["--script", "forward"], "--agent script and --script TEXT go together"),
         (["--agent", "script", "--script", "forwrd"], "did you mean 'forward'"),
-        (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--model", "nowhere"], "no model at 'nowhere'"),
         (["--preset", "best"], "no preset 'best'"),
     ],
