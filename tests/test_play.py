@@ -194,6 +194,18 @@ def test_undo_gives_up_the_step_in_the_making(at_window: Callable[..., Hand]) ->
     assert [action.name for action in hand.state.actions] == ["left"]
 
 
+def test_undo_goes_further_back_while_a_step_given_up_still_runs(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    world.go_on.release()
+    hand.walk(pygame.K_UP)
+    hand.tap(pygame.K_UP, pygame.K_BACKSPACE, pygame.K_BACKSPACE)
+    assert hand.state.step == 0
+    world.go_on.release(9)
+    hand.rest()
+    assert hand.state.step == 0
+
+
 def test_reset_begins_the_very_same_walk(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_UP, pygame.K_LEFT)
