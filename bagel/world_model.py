@@ -124,7 +124,7 @@ class BagelWorldModel:
     def _step(self, states: Sequence[State], actions: Sequence[Action], size: tuple[int, int]) -> list[State]:
         c, markers = self.checkpoint, self.checkpoint.tokenizer.image_markers
         grid = grid_of(c, size)
-        windows = self._windows(states, size)
+        windows = self._windows(states)
         pasts = self._pasts(windows)
         words = [self._words(w.state.scene, action) for w, action in zip(windows, actions, strict=True)]
         gen = self._read(
@@ -161,7 +161,7 @@ class BagelWorldModel:
             step=window.state.step + 1,
         )
 
-    def _windows(self, states: Sequence[State], size: tuple[int, int]) -> list[_Window]:
+    def _windows(self, states: Sequence[State]) -> list[_Window]:
         """What is in context; pictures from elsewhere are fitted and encoded here, all in one batch."""
         windows, unknown = [], []
         for state in states:

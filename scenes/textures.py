@@ -94,16 +94,6 @@ def panels(frame: str, panel: str, inset: float = 0.14) -> Frame:
     return _paint(_where(edge < inset, _rgb(frame), inner))
 
 
-def blotches(colors: Sequence[str], scale: int = 3, seed: int = 0) -> Frame:
-    """Soft round patches of the colours: grass, marble, leaves, water. Tileable."""
-    noise = _noise(scale, seed) + 0.35 * _noise(scale * 2, seed + 1)
-    ranks = (noise - noise.min()) / np.ptp(noise) * (len(colors) - 1)
-    table = np.stack([_rgb(c) for c in colors])
-    low = np.minimum(ranks.astype(int), len(colors) - 2)
-    weight = np.clip((ranks - low - 0.5) * 3 + 0.5, 0, 1)[..., None]
-    return _paint(table[low] * (1 - weight) + table[low + 1] * weight)
-
-
 def stones(color: str, gap: str, seed: int = 0, count: int = 3) -> Frame:
     """Flagstones: the cells nearest to jittered points. Tileable."""
     rng = np.random.default_rng(seed)
@@ -186,16 +176,6 @@ def _grid() -> tuple[Floats, Floats]:
 def _to_edge(x: Floats) -> Floats:
     part = x % 1
     return np.minimum(part, 1 - part)
-
-
-def _noise(scale: int, seed: int) -> Floats:
-    """Smooth noise with `scale` bumps along each side; tileable."""
-    values = np.random.default_rng(seed).standard_normal((scale, scale))
-    place = (np.arange(_SIZE) / _SIZE * scale) % scale
-    cell = place.astype(int)
-    weight = (1 - np.cos((place - cell) * np.pi)) / 2
-    rows = values[cell] * (1 - weight)[:, None] + values[(cell + 1) % scale] * weight[:, None]
-    return rows[:, cell] * (1 - weight) + rows[:, (cell + 1) % scale] * weight
 
 
 def _rgb(color: str) -> Floats:

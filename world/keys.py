@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-Verb = Literal["undo", "reset", "scene", "switch", "pause", "step", "picture", "video", "hide", "quit"]
 
 
 @dataclass(frozen=True)

@@ -50,20 +50,6 @@ def parse_script(script: str, actions: Sequence[Action]) -> list[Action]:
     return walk
 
 
-def format_script(walk: Sequence[Action]) -> str:
-    """The shortest script that `parse_script` reads as `walk`."""
-    words: list[str] = []
-    counts: list[int] = []
-    for action in walk:
-        word = action.name or f"/{action.text}/"
-        if words and words[-1] == word:
-            counts[-1] += 1
-        else:
-            words.append(word)
-            counts.append(1)
-    return " ".join(word if count == 1 else f"{word}*{count}" for word, count in zip(words, counts, strict=True))
-
-
 def need_words(spec: WorldSpec, walk: Sequence[Action]) -> None:
     """Raises ValueError where the walk has a sentence that the model of `spec` does not read."""
     if "free_text" not in spec.supports and (free := [a.text for a in walk if not a.name]):
