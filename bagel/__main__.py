@@ -197,8 +197,6 @@ def run_verify(chosen: argparse.Namespace) -> int:
 def run_train(chosen: argparse.Namespace) -> int:
     from bagel.train import command
 
-    if chosen.part != "world":
-        chosen.out.mkdir(parents=True, exist_ok=True)  # told now rather than after the walks
     return {"words": command.words, "ae": command.autoencoder, "world": command.world}[chosen.part](chosen)
 
 
