@@ -6,6 +6,7 @@ Loss: absolute error of pixels, of their gradients and of pooled pixels, a littl
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from torch import Tensor
 from bagel.config import AutoencoderConfig
 from bagel.train.data import Walks
 from bagel.train.optimizer import Optimizer, OptimizerConfig
-from bagel.train.run import RunConfig, run, write_json
+from bagel.train.run import RunConfig, run
 from bagel.vae import Autoencoder, to_bytes
+from world.files import atomic_write_text
 from world.recording import contact_sheet
 
 
@@ -77,7 +79,7 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
         averaged.load_state_dict(optimizer.ema_state())
         figures.clear()
         figures.update(measure(averaged, held_out))
-        write_json(runs.out / "autoencoder.json", {"step": step} | figures)
+        atomic_write_text(runs.out / "autoencoder.json", json.dumps({"step": step} | figures, indent=2) + "\n")
         sheet(averaged, held_out, runs.out / "autoencoder.png")
 
     run(step, optimizer, runs, sample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from bagel.train import autoencoder as ae_training
 from bagel.train import data, vocabulary
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
-from bagel.train.run import RunConfig, write_json
+from bagel.train.run import RunConfig
 from bagel.train.validate import validate
 from bagel.weights import Checkpoint, build, choose_device, load, save
 from bagel.world_model import BagelWorldModel
+from world.files import atomic_write_text
 
 
 def words(args: argparse.Namespace) -> int:
@@ -60,7 +62,7 @@ def world(args: argparse.Namespace) -> int:
             save(now, args.out, "float16")
             model = BagelWorldModel(dataclasses.replace(now, model=averaged.to(dtype).eval()), args.out.name)
             figures = validate(model, held_out, runs.out / "world.png")
-            write_json(runs.out / "world.json", {"step": step} | figures)
+            atomic_write_text(runs.out / "world.json", json.dumps({"step": step} | figures, indent=2) + "\n")
 
         world_training.train(
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample

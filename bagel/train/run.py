@@ -6,9 +6,7 @@ On CUDA the step is captured once as a single graph and replayed: at this size a
 from __future__ import annotations
 
 import csv
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bagel.train.optimizer import Optimizer
+from world.files import atomic_path
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]  # rate scale -> (loss, gradient norm), all 0-dim on the device
 
@@ -115,9 +114,8 @@ def _graphed(step: Step, scale: Tensor, optimizer: Optimizer) -> Callable[[], tu
 
 def _save(optimizer: Optimizer, path: Path) -> None:
     """All at once: a save that is cut off leaves the last one."""
-    temporary = path.with_suffix(".partial")
-    save_file({k: v.contiguous() for k, v in optimizer.tensors.items()}, temporary)
-    os.replace(temporary, path)
+    with atomic_path(path) as partial:
+        save_file({k: v.contiguous() for k, v in optimizer.tensors.items()}, partial)
 
 
 def _progress() -> Progress:
@@ -144,10 +142,3 @@ class _Log:
                 self.writer.writeheader()
         self.writer.writerow(row)
         self.file.flush()
-
-
-def write_json(path: Path, content: object) -> None:
-    """All at once, as every file here."""
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
