@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,8 @@ from world.types import Frame
 
 Point: TypeAlias = tuple[float, float, float]
 Corner: TypeAlias = tuple[float, float]
+
+_CALM = 0.6  # contrast of the patterns of walls and floors
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Builder:
     faces, its rows along -y, so that a wall is a thin box whose z is its normal.
     """
 
-    def __init__(self, low: Corner, high: Corner, *, ambient: float = 0.7) -> None:
+    def __init__(self, low: Corner, high: Corner, *, ambient: float = 0.78) -> None:
         self.low, self.high = low, high
         self._footprints: list[Circle | Box] = []
         self._frames: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]  # x, y, yaw of the nested `at`s
@@ -60,7 +62,7 @@ class Builder:
     def texture(self, name: str, pixels: Frame) -> None:
         """Names a picture to be used as a look."""
         self._pixels[name] = pixels
-        self._assets[f"{name}.png"] = _png(pixels)
+        self._assets[f"{name}.png"] = _png(_soft(pixels).astype(np.uint8))
         ET.SubElement(self._asset, "texture", name=name, type="2d", file=f"{name}.png")
 
     def sky(self, painter: SkyPainter) -> None:
@@ -109,7 +111,8 @@ class Builder:
     ) -> None:
         """A floor from corner to corner (default: the whole ground), its top at z = 0."""
         (x0, y0), (x1, y1) = low or self.low, high or self.high
-        self.box(((x0 + x1) / 2, (y0 + y1) / 2, -0.05), (x1 - x0, y1 - y0, 0.1), look, tile=tile)
+        self.texture(f"{look} calm", textures.muted(self._pixels[look], _CALM))
+        self.box(((x0 + x1) / 2, (y0 + y1) / 2, -0.05), (x1 - x0, y1 - y0, 0.1), f"{look} calm", tile=tile)
 
     def wall(
         self,
@@ -134,7 +137,9 @@ class Builder:
         x, y = (x0 + x1) / 2 + nx * thickness / 2, (y0 + y1) / 2 + ny * thickness / 2
         if tile:
             painted = f"{look} from {_text(*start)} to {_text(*end)}, {_text(base)} up"
-            self.texture(painted, textures.drift(self._pixels[look], length / tile, height / tile))
+            self.texture(
+                painted, textures.drift(textures.muted(self._pixels[look], _CALM), length / tile, height / tile)
+            )
             look = painted
         self.box((x, y, base + height / 2), (length, height, abs(thickness)), look, tilt=(90, 0, yaw + 180))
         if solid:
@@ -206,12 +211,17 @@ class Builder:
         if self._asset.find(f"material[@name='{name}']") is None:
             material = ET.SubElement(self._asset, "material", name=name, specular="0", shininess="0")
             if look.startswith("#"):
-                rgb = (int(look[i : i + 2], 16) / 255 for i in (1, 3, 5))
+                rgb = (_soft(int(look[i : i + 2], 16)) / 255 for i in (1, 3, 5))
                 material.set("rgba", _text(*rgb, 1.0))
             else:
                 material.set("texture", look)
                 material.set("texrepeat", _text(*repeat))
         return name
+
+
+def _soft(brightness: Any) -> Any:
+    """Paint (0 to 255) is never quite black nor quite white: edges are then easier to draw and to learn."""
+    return 26 + 0.8 * brightness
 
 
 def _text(*numbers: float) -> str:

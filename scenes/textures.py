@@ -20,7 +20,7 @@ Shape: TypeAlias = tuple[str, str, Sequence[float]]  # kind, colour, coordinates
 
 _SIZE = 256  # pixels, the side of a tile
 _TILE = 160  # pixels, the side of a tile that is repeated on a wall
-_WARM, _COOL = (1.18, 1.04, 0.72), (0.74, 0.94, 1.22)  # factors of red, green, blue
+_WARM, _COOL = (1.14, 1.02, 0.8), (0.82, 0.96, 1.18)  # factors of red, green, blue
 
 
 def bricks(color: str, mortar: str, rows: int = 4, columns: int = 2, seed: int = 0) -> Frame:
@@ -160,6 +160,12 @@ def drift(tile: Frame, columns: float, rows: float) -> Frame:
     wall = np.tile(small, (math.ceil(rows), math.ceil(columns), 1))[:height, :width]
     across = np.linspace(0, 1, width)[None, :, None]
     return _paint(wall * (np.array(_WARM) * (1 - across) + np.array(_COOL) * across))
+
+
+def muted(tile: Frame, contrast: float) -> Frame:
+    """The tile with its colours drawn towards their mean: calm enough for a large surface."""
+    mean = tile.mean(axis=(0, 1))
+    return _paint(mean + contrast * (tile - mean))
 
 
 @functools.cache

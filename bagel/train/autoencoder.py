@@ -129,6 +129,11 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     return 10 * torch.log10(255**2 / mse.clamp(min=1e-3))
 
 
+def sharpness(frames: Tensor, truth: Tensor) -> float:
+    """Gradient energy over the truth's, uint8 [B, H, W, 3] both."""
+    return (_energy(frames) / _energy(truth)).item()
+
+
 def _energy(frames: Tensor) -> Tensor:
     x = frames.float()
     return (x[:, 1:] - x[:, :-1]).square().sum() + (x[:, :, 1:] - x[:, :, :-1]).square().sum()

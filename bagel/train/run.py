@@ -34,7 +34,7 @@ class RunConfig:
     decay: float = 0.3  # last share of the training time, over which the rates fall to 0; 0 keeps them
     max_steps: int | None = None
     log_every: int = 20  # steps
-    save_every: float = 180.0  # seconds
+    save_every: float = 240.0  # seconds
     resume: bool = False
 
     def __post_init__(self) -> None:

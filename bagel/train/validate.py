@@ -8,18 +8,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bagel.train.autoencoder import psnr
+from bagel.train.autoencoder import psnr, sharpness
 from bagel.train.data import NAMES, Walks
 from bagel.world_model import BagelWorldModel
 from world import models
 from world.recording import contact_sheet
 from world.types import Action, Frame, Pose, State
 
-STEPS = 8  # of the model's own
+STEPS = 24  # of the model's own
+SHOWN = 3  # every so many steps are on the sheet
 
 
 def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
-    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps, by scene and for all.
+    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps, by scene and for all, and the
+    sharpness of both (gradient energy over the truth's).
 
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
@@ -43,11 +45,12 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         by_scene = {s: quality[walks.scenes == i].mean().item() for i, s in enumerate(walks.config.scenes)}
         figures |= {f"{name} {scene}": value for scene, value in by_scene.items()}
         figures[name] = quality.mean().item()
+        figures[f"sharpness {name}"] = sharpness(torch.from_numpy(dreamt), torch.from_numpy(true))
     rows: list[Frame] = []
     for i in range(len(scenes)):
         first = int(np.argmax(walks.scenes == i))
-        rows += [*walks.frames[first, : STEPS + 1], *dreams[first]]
-    Image.fromarray(contact_sheet(rows, columns=STEPS + 1)).save(sheet)
+        rows += [*walks.frames[first, : STEPS + 1 : SHOWN], *dreams[first][::SHOWN]]
+    Image.fromarray(contact_sheet(rows, columns=STEPS // SHOWN + 1)).save(sheet)
     return figures
 
 

@@ -1,6 +1,8 @@
 """Training the Mixture-of-Transformers to predict frames: flow matching on packed interleaved windows.
 
 Every window of F frames gives F - 1 predictions, each with its own time and noise, in one pass (bagel.train.layout).
+What is predicted for a frame is kept, and stands in for that frame in the past of later windows: the model learns to
+go on truly from its own pictures, as it must on a walk, and no step is spent on making them.
 B windows, P predictions, N tokens a picture, C numbers a token, T rows, D width.
 """
 
@@ -44,6 +46,7 @@ class WorldTraining:
     pure: float = 0.35  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
     noisy: float = 0.8  # share of clean pictures that get noise, so that the model survives its own mistakes
     noise: float = 0.15  # the most such noise
+    own: float = 1.0  # the most of a window's clean pictures that are the model's own; each window draws its share
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
     other_words: float = 0.3  # share of texts in other words than the vocabulary's
@@ -118,20 +121,26 @@ class Objective:
         self.marks = marks.repeat(2 * layout.predictions)
         self.attend = self._flex() if device.startswith("cuda") else self._dense
 
-    def loss(self, x: Tensor, ids: Tensor, lengths: Tensor, c: WorldTraining) -> Tensor:
-        """x [B, F, N, C] latents of windows, ids [B, P, words], lengths [B, P] -> scalar."""
+    def loss(
+        self, past: Tensor, following: Tensor, ids: Tensor, lengths: Tensor, c: WorldTraining
+    ) -> tuple[Tensor, Tensor]:
+        """The mean squared error of the velocity, and the latents predicted on the way to it, [B, P, N, C].
+
+        past: latents [B, P, N, C] of the pictures seen; following: of the pictures after them; ids [B, P, words];
+        lengths [B, P].
+        """
         b, p = lengths.shape
-        x = x.float()
+        past, following = past.float(), following.float()
         t = draw_times((b, p), c, self.device)
-        eps, noise = torch.randn_like(x[:, 1:]), torch.randn_like(x[:, 1:])
+        eps, noise = torch.randn_like(following), torch.randn_like(following)
         level = c.noise * torch.rand(b, p, device=self.device) * (torch.rand(b, p, device=self.device) < c.noisy)
-        clean = x[:, :-1].lerp(noise, level[..., None, None])
-        noised = x[:, 1:].lerp(eps, t[..., None, None])
+        clean = past.lerp(noise, level[..., None, None])
+        noised = following.lerp(eps, t[..., None, None])
         rows = self.model.embed_latents(
             torch.cat((clean, noised), 1), torch.cat((torch.zeros_like(t), t), 1)[..., None], self.grid
         )
-        velocity = self.forward(rows.flatten(1, 2), ids, lengths)
-        return F.mse_loss(velocity.float().unflatten(1, (p, -1)), eps - x[:, 1:])
+        velocity = self.forward(rows.flatten(1, 2), ids, lengths).float().unflatten(1, (p, -1))
+        return F.mse_loss(velocity, eps - following), (noised - t[..., None, None] * velocity).detach()
 
     def forward(self, gen: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
         """Latent rows [B, 2 P N, D], clean then noised -> velocity [B, P N, C] of the noised ones."""
@@ -195,13 +204,20 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     if cuda:
         for layer in model.transformer.layers:
             layer.compile(dynamic=False)
-    window = torch.arange(layout.frames, device=device)
+    window = torch.arange(layout.predictions, device=device)
+    own = latents.clone()  # what was last predicted for each frame
 
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
-        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at[:, :-1]], c)
-        return objective.loss(latents[w, at], ids, lengths, c)
+        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at], c)
+        share = c.own * torch.rand(c.batch, 1, device=device)
+        replaced = torch.rand(at.shape, device=device) < share
+        past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])
+        value, predicted = objective.loss(past, latents[w, at + 1], ids, lengths, c)
+        told = (lengths > 0)[..., None, None]  # without its words a prediction is of some other move
+        own[w, at + 1] = torch.where(told, predicted.to(own.dtype), own[w, at + 1])
+        return value
 
     optimizer = Optimizer(model, c.optimizer, _trainable(model, loss))
 

@@ -49,8 +49,8 @@ def build() -> Blueprint:
             [Ridge(135, 90, 22, "#6d78b8", 8, sharp=True), Ridge(-45, 80, 18, "#c98f86", 5)],
         )
     )
-    b.sun((-0.45, 0.3, -0.9), 0.36)
-    b.sun((0.6, -0.6, -0.5), 0.2, shadow=False)
+    b.sun((-0.45, 0.3, -0.9), 0.26)
+    b.sun((0.6, -0.6, -0.5), 0.15, shadow=False)
     for room in (_blue(), _orange(), _green(), _purple()):
         _build_room(b, room)
     _doorways(b)

@@ -31,7 +31,7 @@ _BOARDS = (
 
 def build() -> Blueprint:
     """The scene: pond north-east, gazebo north-west, flowers south-west, statue south-east."""
-    b = Builder((-_HALF, -_HALF), (_HALF, _HALF), ambient=0.66)
+    b = Builder((-_HALF, -_HALF), (_HALF, _HALF), ambient=0.76)
     b.sky(
         landscape(
             ("#2d7fe0", "#b5e0fa", "#fff0c0"),
@@ -54,8 +54,8 @@ def build() -> Blueprint:
             ],
         )
     )
-    b.sun((-0.75, 0.5, -0.95), 0.4)
-    b.sun((0.6, -0.5, -0.5), 0.2, shadow=False)
+    b.sun((-0.75, 0.5, -0.95), 0.28)
+    b.sun((0.6, -0.5, -0.5), 0.16, shadow=False)
     _ground(b)
     _sides(b)
     _outside(b)

@@ -30,8 +30,8 @@ def build() -> Blueprint:
             [Ridge(90, 80, 24, "#7c93c4", 9, sharp=True), Ridge(-90, 90, 18, "#6fae7b", 5)],
         )
     )
-    b.sun((0.35, 0.55, -0.9), 0.42)
-    b.sun((-0.6, -0.5, -0.5), 0.2, shadow=False)
+    b.sun((0.35, 0.55, -0.9), 0.28)
+    b.sun((-0.6, -0.5, -0.5), 0.15, shadow=False)
     _walls(b)
     _beams(b)
     _north(b)

@@ -31,8 +31,8 @@ def build() -> Blueprint:
             [Ridge(0, 90, 16, "#7fa8c9", 9, sharp=True), Ridge(180, 80, 20, "#d9a066", 5)],
         )
     )
-    b.sun((0.5, -0.3, -0.9), 0.42)
-    b.sun((-0.5, 0.7, -0.5), 0.22, shadow=False)
+    b.sun((0.5, -0.3, -0.9), 0.28)
+    b.sun((-0.5, 0.7, -0.5), 0.16, shadow=False)
     _walls(b)
     _corners(b)
     b.texture("table", textures.quarters(("#b5703a", "#c98a4b", "#9a5a2c", "#b5703a"), "#8a4f28"))
