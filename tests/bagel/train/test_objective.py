@@ -73,3 +73,16 @@ def test_times_lie_in_the_unit_interval_and_some_are_pure_noise() -> None:
     assert t.min() >= 0
     assert t.max() <= 1
     assert (t == 1).float().mean() == pytest.approx(WorldTraining().pure, abs=0.03)
+
+
+def test_what_is_kept_for_a_frame_is_what_the_loss_compares_with_it(checkpoint: Checkpoint) -> None:
+    """From pure noise the velocity's error is the predicted latents' own error."""
+    torch.manual_seed(0)
+    layout = Layout(4, GRID[0] * GRID[1], 3)
+    objective = Objective(checkpoint.model, checkpoint.tokenizer, layout, 2, "cpu")
+    past, following = torch.randn(2, 2, 3, 4, checkpoint.model.config.latent_channels)
+    ids, lengths = torch.ones(2, 3, 3, dtype=torch.long), torch.full((2, 3), 3)
+    loss, predicted = objective.loss(past, following, ids, lengths, WorldTraining(pure=1.0))
+    assert loss.requires_grad
+    assert not predicted.requires_grad
+    torch.testing.assert_close((predicted - following).square().mean(), loss.detach(), rtol=1e-4, atol=1e-5)
