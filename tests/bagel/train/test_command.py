@@ -42,7 +42,7 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     assert figures["step"] == 20
     assert (out / "run" / "ae" / "autoencoder.png").exists()
     figures = json.loads((out / "run" / "world" / "world.json").read_text())
-    assert {"step", "next", "next tabletop", "after 8"} <= figures.keys()
+    assert {"step", "next", "next tabletop", "after 24", "sharpness after 24"} <= figures.keys()
     assert (out / "run" / "world" / "world.png").exists()
     with (out / "run" / "world" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
