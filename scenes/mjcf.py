@@ -8,9 +8,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from scenes import textures
@@ -211,7 +212,7 @@ class Builder:
         if self._asset.find(f"material[@name='{name}']") is None:
             material = ET.SubElement(self._asset, "material", name=name, specular="0", shininess="0")
             if look.startswith("#"):
-                rgb = (_soft(int(look[i : i + 2], 16)) / 255 for i in (1, 3, 5))
+                rgb = _soft(np.array([int(look[i : i + 2], 16) for i in (1, 3, 5)])) / 255
                 material.set("rgba", _text(*rgb, 1.0))
             else:
                 material.set("texture", look)
@@ -219,9 +220,9 @@ class Builder:
         return name
 
 
-def _soft(brightness: Any) -> Any:
-    """Paint (0 to 255) is never quite black nor quite white: edges are then easier to draw and to learn."""
-    return 26 + 0.8 * brightness
+def _soft(paint: NDArray[np.integer]) -> NDArray[np.floating]:
+    """Paint (of any shape, 0 to 255), never quite black nor quite white: edges are easier to draw and to learn."""
+    return 26 + 0.8 * paint
 
 
 def _text(*numbers: float) -> str:
