@@ -12,6 +12,7 @@ from gymnasium import spaces
 from world.models import load, load_scene
 from world.settings import SamplerConfig
 from world.types import Action, Frame, Scene, State, WorldModel
+from world.words import understand
 
 if TYPE_CHECKING:
     from world.window import FrameWindow
@@ -34,8 +35,8 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         class rather than to `gymnasium.make`, which copies its arguments.
     scene: an address for `world.models.load_scene`, or a Scene. `reset` draws one of its starts;
         `reset(options={"start": "door"})` chooses one by name.
-    action_type: "discrete" numbers `scene.actions`; "text" takes any sentence, and a sentence of the vocabulary is
-        that very action.
+    action_type: "discrete" numbers `scene.actions`; "text" takes any sentence; what it says of moves and numbers
+        (`world.words.understand`) is what the pose follows.
     sampler: how a model loaded here samples; None means its own default.
 
     Raises WorldError when the model or the scene cannot be had, ValueError for a wrong argument.
@@ -61,7 +62,6 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         self.render_mode = render_mode
         self.state: State | None = None
         self._window: FrameWindow | None = None
-        self._by_text = {action.text: action for action in self.scene.actions}
         if action_type == "text":
             self._need_free_text()
             self.action_space = spaces.Text(MAX_TEXT, charset=_TEXT_CHARACTERS)
@@ -97,7 +97,7 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         if isinstance(self.action_space, spaces.Text):
             if not isinstance(action, str) or not action.strip():
                 raise ValueError(f"an action is a sentence here, got {action!r}")
-            return self._by_text.get(action, Action(action))
+            return understand(action, self.scene.actions)
         if not self.action_space.contains(action):
             raise ValueError(f"an action is a number from 0 to {len(self.scene.actions) - 1} here, got {action!r}")
         return self.scene.actions[int(cast(int, action))]
