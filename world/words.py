@@ -10,7 +10,9 @@ from world.types import Action, Pose
 
 _COUNTS = {
     word: float(n)
-    for n, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)
+    for n, word in enumerate(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=1
+    )
 } | {"a": 1.0, "an": 1.0, "once": 1.0, "twice": 2.0, "thrice": 3.0, "half": 0.5}
 _UNITS = {  # (what is measured, how much in m or degrees; None: the scene's own magnitude)
     **dict.fromkeys(("degree", "degrees", "deg", "°"), ("angle", 1.0)),
@@ -19,9 +21,9 @@ _UNITS = {  # (what is measured, how much in m or degrees; None: the scene's own
     **dict.fromkeys(("step", "steps"), ("length", None)),
     **dict.fromkeys(("time", "times"), ("", None)),
 }
-_WALK = frozenset("move go walk step run strafe sidestep slide head advance".split())
-_TURN = frozenset("turn rotate spin pan swing".split())
-_LOOK = frozenset("look tilt gaze".split())
+_WALK = frozenset(["move", "go", "walk", "step", "run", "strafe", "sidestep", "slide", "head", "advance"])
+_TURN = frozenset(["turn", "rotate", "spin", "pan", "swing"])
+_LOOK = frozenset(["look", "tilt", "gaze"])
 _WAYS = {
     **dict.fromkeys(("forward", "forwards", "ahead"), "forward"),
     **dict.fromkeys(("back", "backward", "backwards"), "back"),
@@ -33,7 +35,25 @@ _WAYS = {
 }
 _STILL = frozenset({"stay", "wait", "stop", "stand still", "do nothing", "stay here", "stay still", "hold still"})
 _SAME = {"raise your head": "look up", "lower your head": "look down", "counter clockwise": "counterclockwise"}
-_FILLERS = frozenset("to the your by please of camera head view straight slowly just now more side".split())
+_FILLERS = frozenset(
+    [
+        "to",
+        "the",
+        "your",
+        "by",
+        "please",
+        "of",
+        "camera",
+        "head",
+        "view",
+        "straight",
+        "slowly",
+        "just",
+        "now",
+        "more",
+        "side",
+    ]
+)
 _LITTLE = ("a little bit", "a little", "a bit", "slightly")
 _OBJECT = re.compile(r"\b(the object|it|the (?!left|right|camera|head|view|side)[a-z]+)\b")
 _AMOUNT = re.compile(r"\d+(?:\.\d+)?|[a-z]+|°")
