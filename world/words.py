@@ -21,7 +21,7 @@ _UNITS = {  # (what is measured, how much in m or degrees; None: the scene's own
     **dict.fromkeys(("step", "steps"), ("length", None)),
     **dict.fromkeys(("time", "times"), ("", None)),
 }
-_WALK = frozenset(["move", "go", "walk", "step", "run", "strafe", "sidestep", "slide", "head", "advance"])
+_WALK = frozenset(["move", "go", "walk", "step", "run", "strafe", "sidestep", "slide", "advance"])
 _TURN = frozenset(["turn", "rotate", "spin", "pan", "swing"])
 _LOOK = frozenset(["look", "tilt", "gaze"])
 _WAYS = {
@@ -36,23 +36,7 @@ _WAYS = {
 _STILL = frozenset({"stay", "wait", "stop", "stand still", "do nothing", "stay here", "stay still", "hold still"})
 _SAME = {"raise your head": "look up", "lower your head": "look down", "counter clockwise": "counterclockwise"}
 _FILLERS = frozenset(
-    [
-        "to",
-        "the",
-        "your",
-        "by",
-        "please",
-        "of",
-        "camera",
-        "head",
-        "view",
-        "straight",
-        "slowly",
-        "just",
-        "now",
-        "more",
-        "side",
-    ]
+    {"to", "the", "your", "by", "please", "of", "camera", "head", "view", "straight", "slowly", "just", "now", "side"}
 )
 _LITTLE = ("a little bit", "a little", "a bit", "slightly")
 _OBJECT = re.compile(r"\b(the object|it|the (?!left|right|camera|head|view|side)[a-z]+)\b")
