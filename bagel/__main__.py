@@ -105,6 +105,12 @@ def add_train(commands: Any) -> None:
         part.add_argument("--world", default="sim", help="address of the true world that is learnt")
         part.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop"])
         part.add_argument("--walks", type=cli.count, default=6000, help="walks to learn from, of 32 frames each")
+        part.add_argument(
+            "--said",
+            type=float,
+            default=0.15,
+            help="share of steps that are longer moves, as in 'turn left 90 degrees'",
+        )
         part.add_argument("--data", type=Path, help="directory that keeps the walks for the next command")
         part.add_argument("--workers", type=cli.count, default=os.cpu_count(), help="processes that render")
         part.add_argument("--seed", type=cli.seed, default=0, help="another seed draws other walks")

@@ -21,7 +21,7 @@ _UNITS = {  # (what is measured, how much in m or degrees; None: the scene's own
     **dict.fromkeys(("step", "steps"), ("length", None)),
     **dict.fromkeys(("time", "times"), ("", None)),
 }
-_WALK = frozenset(["move", "go", "walk", "step", "run", "strafe", "sidestep", "slide", "advance"])
+_WALK = frozenset(["move", "go", "walk", "step", "run", "strafe", "sidestep", "slide", "advance", "take"])
 _TURN = frozenset(["turn", "rotate", "spin", "pan", "swing"])
 _LOOK = frozenset(["look", "tilt", "gaze"])
 _WAYS = {
@@ -119,12 +119,12 @@ def _clause(clause: str, m: _Magnitudes) -> Action | None:
     amount = _amount([w for w in words if w not in _WAYS])
     if len(ways) != 1 or amount is None:
         return None
-    move = _move(verb, ways[0], thing is not None)
+    count, kind, unit = amount
+    move = _move(verb or ("go" if kind == "length" else ""), ways[0], thing is not None)
     if move is None:
         return None
     field, sign = move
     own = {"forward": m.step, "left": m.step, "yaw": m.turn, "pitch": m.look, "object_yaw": m.object_turn}[field]
-    count, kind, unit = amount
     if own is None or kind not in ("", "length" if field in ("forward", "left") else "angle"):
         return None
     if ways[0] == "around":

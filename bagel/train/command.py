@@ -86,7 +86,7 @@ def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
 def _walks(args: argparse.Namespace) -> Iterator[tuple[data.Walks, data.Walks]]:
     """The walks to learn from and a few held-out ones, kept in --data or gone at the end."""
     scenes = data.all_simulated(args.scenes)
-    train = data.DataConfig(scenes, args.walks, first_seed=args.seed * 10**6, world=args.world)
+    train = data.DataConfig(scenes, args.walks, first_seed=args.seed * 10**6, world=args.world, said=args.said)
     held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
         root = args.data or Path(temporary)

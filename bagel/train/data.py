@@ -17,20 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from bagel.train.vocabulary import PHRASES
 from world import models
 from world.errors import ModelError
-from world.types import State, TrueWorld, vocabulary
+from world.types import Action, Scene, State, TrueWorld
 from world.walks import HELD_OUT, Stroll, bumped
+from world.words import understand
 
-NAMES = tuple(action.name for action in vocabulary())  # what the integers in `actions` mean
+MOVES = tuple(PHRASES)  # what the integers in `actions` mean
 CHUNK = 16  # walks a task
+_HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks.
 
-    Walk i starts at the place that seed `first_seed + i` draws.
+    Walk i starts at the place that seed `first_seed + i` draws. `said` is the share of steps that are one of the
+    longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's.
     """
 
     scenes: tuple[str, ...]
@@ -38,6 +42,7 @@ class DataConfig:
     length: int = 32
     first_seed: int = 0
     world: str = "sim"
+    said: float = 0.0
 
     def __post_init__(self) -> None:
         if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
@@ -51,7 +56,7 @@ class Walks:
 
     config: DataConfig
     frames: NDArray[np.uint8]
-    actions: NDArray[np.int64]  # into NAMES
+    actions: NDArray[np.int64]  # into MOVES
     scenes: NDArray[np.int64]  # into config.scenes
     poses: NDArray[np.float32]  # x, y, yaw, pitch, object_yaw
 
@@ -116,16 +121,32 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
     walks = _open(config, directory, "r+")
     for index in range(first, min(first + CHUNK, config.num_walks)):
         state = _start(config, index)
-        rng = np.random.default_rng(config.first_seed + index)
-        stroll = Stroll(rng, state.scene)
+        rng, other = (np.random.default_rng(seed) for seed in (config.first_seed + index, (config.first_seed, index)))
+        stroll, sayable = Stroll(rng, state.scene), _sayable(state.scene)
         states, moves, stopped = [state], [], False
         while len(states) < config.length:
-            moves.append(stroll.next(stopped))
-            states.append(_world(config.world).step([states[-1]], [moves[-1]])[0])
-            stopped = bumped(states[-2].pose, moves[-1], states[-1].pose)
+            move = stroll.next(stopped).name
+            if other.random() < config.said:
+                level = [m for m, a in sayable.items() if abs(states[-1].pose.pitch + a.pitch) <= _HIGHEST]
+                move = str(other.choice(level))
+            action = move_in(state.scene, move)
+            states.append(_world(config.world).step([states[-1]], [action])[0])
+            stopped = bumped(states[-2].pose, action, states[-1].pose)
+            moves.append(MOVES.index(move))
         walks.frames[index] = np.stack([s.frame for s in states])
         walks.poses[index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
-        walks.actions[index] = [NAMES.index(m.name) for m in moves]
+        walks.actions[index] = moves
+
+
+def move_in(scene: Scene, move: str) -> Action:
+    """A move, one of MOVES, as an action of the scene."""
+    return understand(PHRASES[move][0], scene.actions)
+
+
+def _sayable(scene: Scene) -> dict[str, Action]:
+    """The moves that the scene's vocabulary has no single action for, and that change something in it."""
+    moves = {move: move_in(scene, move) for move in MOVES}
+    return {move: action for move, action in moves.items() if not action.name and action != Action(action.text)}
 
 
 def all_simulated(names: Sequence[str]) -> tuple[str, ...]:

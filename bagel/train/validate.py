@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from bagel.train.autoencoder import psnr, sharpness
-from bagel.train.data import NAMES, Walks
+from bagel.train.data import MOVES, Walks, move_in
 from bagel.world_model import BagelWorldModel
 from world import models
 from world.recording import contact_sheet
-from world.types import Action, Frame, Pose, State
+from world.types import Frame, Pose, State
 
 STEPS = 24  # of the model's own
 SHOWN = 3  # every so many steps are on the sheet
@@ -26,9 +26,7 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
     scenes = [models.load_scene(name) for name in walks.config.scenes]
-    moves = [
-        [_action(scenes[s].actions, int(a)) for a in row] for s, row in zip(walks.scenes, walks.actions, strict=True)
-    ]
+    moves = [[move_in(scenes[s], MOVES[a]) for a in row] for s, row in zip(walks.scenes, walks.actions, strict=True)]
     states = [
         State(scenes[s], (frames[0],), (), Pose(), i)
         for i, (s, frames) in enumerate(zip(walks.scenes, walks.frames, strict=True))
@@ -52,7 +50,3 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         rows += [*walks.frames[first, : STEPS + 1 : SHOWN], *dreams[first][::SHOWN]]
     Image.fromarray(contact_sheet(rows, columns=STEPS // SHOWN + 1)).save(sheet)
     return figures
-
-
-def _action(actions: tuple[Action, ...], index: int) -> Action:
-    return next(action for action in actions if action.name == NAMES[index])

@@ -21,7 +21,7 @@ from bagel.config import WalkConfig
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.train.autoencoder import pixels
-from bagel.train.data import NAMES, Walks
+from bagel.train.data import Walks
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.run import RunConfig, run
@@ -49,7 +49,7 @@ class WorldTraining:
     own: float = 1.0  # the most of a window's clean pictures that are the model's own; each window draws its share
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
-    other_words: float = 0.3  # share of texts in other words than the vocabulary's
+    other_words: float = 0.3  # share of texts in other words than a move's first
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
@@ -59,16 +59,16 @@ class Phrases:
     def __init__(
         self, tokenizer: Tokenizer, walk: WalkConfig, scenes: tuple[str, ...], words: int, device: str
     ) -> None:
-        num_wordings = min(len(p) for p in PHRASES.values())
+        most = max(map(len, PHRASES.values()))
         rows = [
-            tokenizer.prompt(walk.words(scene, PHRASES[name][wording]))
+            tokenizer.prompt(walk.words(scene, phrases[wording % len(phrases)]))
             for scene in (*scenes, "")
-            for name in NAMES
-            for wording in range(num_wordings)
+            for phrases in PHRASES.values()
+            for wording in range(most)
         ]
         if (longest := max(map(len, rows))) > words:
             raise ValueError(f"the longest text takes {longest} rows and the layout gives {words}: raise `words`")
-        self.shape = (len(scenes) + 1, len(NAMES), num_wordings)
+        self.shape = (len(scenes) + 1, len(PHRASES), most)
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self.ids = torch.tensor([row + [0] * (words - len(row)) for row in rows], device=device)
 

@@ -5,11 +5,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bagel.__main__ import TINY, main
-from bagel.train.data import HELD_OUT, DataConfig
+from bagel.train.data import HELD_OUT, MOVES, DataConfig, generate, move_in
 from world import models
+from world.types import vocabulary
 
 SMALL = {
     "llm_config.json": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
@@ -52,6 +54,18 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     state = model.step(model.reset([scene], [0]), [scene.actions[3]])[0]
     assert state.frame.shape == (128, 128, 3)
     assert main(["train", "world", *shared, "--max-steps", "2", "--resume"]) == 0
+
+
+@pytest.mark.gl
+def test_walks_hold_moves_that_can_only_be_said(tmp_path: Path) -> None:
+    config = DataConfig(("tabletop",), 2, length=24, said=0.5)
+    walks = generate(config, tmp_path, workers=1)
+    said = walks.actions >= len(vocabulary())
+    assert 0.2 < said.mean() < 0.8
+    turns = np.array([move_in(models.load_scene("tabletop"), MOVES[a]).yaw for a in walks.actions.flat])
+    turned = np.diff(walks.poses[..., 2], axis=1).flatten()
+    assert np.abs((turned - turns + 180) % 360 - 180).max() < 1e-3
+    assert np.abs(walks.poses[..., 3]).max() <= 60
 
 
 def test_training_never_draws_a_held_out_place() -> None:

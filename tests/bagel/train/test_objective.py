@@ -5,13 +5,18 @@ import dataclasses
 import pytest
 import torch
 
+from bagel.config import read_config
 from bagel.context import EMPTY
 from bagel.prefill import LatentPicture, Words, prefill
 from bagel.sampler import Velocity
+from bagel.tiny import TINY
+from bagel.tokenizer import Tokenizer
 from bagel.train.layout import Layout
 from bagel.train.vocabulary import PHRASES
 from bagel.train.world import Objective, Phrases, WorldTraining, draw_times
 from bagel.weights import Checkpoint
+from world.types import Action, vocabulary
+from world.words import understand
 
 GRID = (2, 2)
 TEXTS = ("turn left", "", "rotate the object right")
@@ -65,6 +70,23 @@ def test_a_text_that_does_not_fit_is_refused(checkpoint: Checkpoint) -> None:
 def test_every_move_has_phrases_of_its_own() -> None:
     phrases = [phrase for move in PHRASES.values() for phrase in move]
     assert len(set(phrases)) == len(phrases)
+
+
+def test_the_first_moves_are_the_vocabulary() -> None:
+    first = [(name, phrases[0]) for name, phrases in PHRASES.items()][: len(vocabulary())]
+    assert first == [(action.name, action.text) for action in vocabulary()]
+
+
+@pytest.mark.parametrize("move", PHRASES)
+def test_all_phrases_of_a_move_mean_the_same(move: str) -> None:
+    meant = {dataclasses.replace(understand(phrase, vocabulary()), text="", name="") for phrase in PHRASES[move]}
+    assert len(meant) == 1
+    assert (meant == {Action("")}) == (move == "stay")
+
+
+def test_all_phrases_fit_the_windows_of_the_shipped_model() -> None:
+    tokenizer, walk = Tokenizer.from_directory(TINY), read_config(TINY).walk
+    Phrases(tokenizer, walk, ("studio", "gallery", "garden", "tabletop"), WorldTraining().words, "cpu")
 
 
 def test_times_lie_in_the_unit_interval_and_some_are_pure_noise() -> None:
