@@ -103,7 +103,7 @@ def add_train(commands: Any) -> None:
         part.add_argument("--out", type=Path, required=True, help="checkpoint directory; logs and sheets in its run/")
         part.add_argument("--minutes", type=cli.minutes, required=True, help="for rendering, training and saving")
         part.add_argument("--world", default="sim", help="address of the true world that is learnt")
-        part.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop"])
+        part.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop", "maze"])
         part.add_argument("--walks", type=cli.count, default=6000, help="walks to learn from, of 32 frames each")
         part.add_argument(
             "--said",

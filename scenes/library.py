@@ -1,4 +1,7 @@
-"""Where worlds begin: the shipped scenes by name, and any picture as a scene. Needs no simulator."""
+"""Where worlds begin: the shipped scenes by name, and any picture as a scene.
+
+Needs no simulator, but for the layouts of a scene whose starts are not shipped.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,16 @@ def scene_names() -> list[str]:
 def load_scene(address: str) -> Scene:
     """The scene at `address`: "studio", "studio:door" (that start comes first), or the path of a picture.
 
-    Raises SceneError for an unknown name or start, a missing file, and what is not a usable picture.
+    A scene whose starts are numbers has a layout for every number: "maze:77" is drawn when it is asked for.
+    Raises SceneError for an unknown name or start, a missing file, and what is not a usable picture; RenderError
+    where a layout cannot be drawn.
     """
     name, _, start = address.partition(":")
     known = ", ".join(scene_names())
     if name in scene_names():
         scene = read_scene(name)
+        if start.isdigit() and scene.starts[0].name.isdigit() and start not in {s.name for s in scene.starts}:
+            return scene.starting_at(_draw_layout(scene, int(start)))
         try:
             return scene.starting_at(start) if start else scene
         except ValueError as error:
@@ -62,6 +69,16 @@ def read_scene(name: str, *, with_frames: bool = True) -> Scene:
 def frame_path(scene: str, start: str) -> Path:
     """Where a shipped start frame lies."""
     return _FOLDER / scene / f"{start}.png"
+
+
+def _draw_layout(scene: Scene, layout: int) -> Start:
+    from scenes.simulator import LAYOUT_SEEDS, SimulatorWorld
+
+    world = SimulatorWorld(FRAME_SIZE)
+    try:
+        return world.random_start(scene, layout * LAYOUT_SEEDS)
+    finally:
+        world.close()
 
 
 def _scene_of_picture(path: Path) -> Scene:

@@ -1,8 +1,9 @@
 """The true world: a simulator that is itself a WorldModel, and that knows every pose.
 
 A state is true by its pose: `step` moves the pose (sliding along walls and furniture) and draws what is seen from
-there, whoever made the state. Where a scene has several objects of which one stands on the table, the name of the
-scene's first start says which: `load_scene("tabletop:car")` is the world with the car, and every state keeps its scene.
+there, whoever made the state. Where a scene comes in several forms, the name of its first start says which, and every
+state keeps its scene: `load_scene("tabletop:car")` is the world with the car on the table, `load_scene("maze:7")` the
+maze with the seventh layout.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import atexit
 import importlib
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,6 +26,8 @@ from world.settings import SamplerConfig
 from world.types import Action, Frame, Pose, Scene, Start, State, WorldSpec, wrap
 
 HISTORY = 8  # frames that a state keeps
+EYES = 16  # scenes and layouts that are kept open
+LAYOUT_SEEDS = 64  # seeds in a row that draw places in one layout
 _FACING = 60.0  # degrees, a random start of a scene with an object looks at it, give or take
 
 
@@ -41,7 +45,7 @@ class SimulatorWorld:
             raise ValueError(f"size is the side of a frame in pixels, from 16 to 2048, got {size}")
         self._size = size
         self._lock = threading.Lock()
-        self._blueprints: dict[str, Blueprint] = {}
+        self._blueprints: OrderedDict[str, Blueprint] = OrderedDict()
         self._open = _Open()
         weakref.finalize(self, self._open.free).atexit = False
 
@@ -91,10 +95,15 @@ class SimulatorWorld:
         """A free place, uniform over the floor, the same for the same seed.
 
         Where the scene has an object the seed draws it as well: the start bears its name, and looks roughly at it.
+        Where the scene has layouts the start bears the number of one: LAYOUT_SEEDS seeds in a row share it.
         """
         rng = np.random.default_rng(seed)
+        name = "random"
+        if has_layouts(scene):
+            name = str(seed // LAYOUT_SEEDS)
+            scene = _in_layout(scene, name)
         x, y = self._ground(scene).random_place(rng)
-        name, yaw, object_yaw = "random", float(rng.uniform(-180, 180)), 0.0
+        yaw, object_yaw = float(rng.uniform(-180, 180)), 0.0
         if has_object(scene):
             name = str(rng.choice(sorted(s.name for s in scene.starts)))
             yaw = wrap(float(np.degrees(np.arctan2(-y, -x))) + yaw * _FACING / 180)
@@ -112,11 +121,13 @@ class SimulatorWorld:
         return self._blueprint(scene).ground
 
     def _blueprint(self, scene: Scene) -> Blueprint:
-        if not scene.simulated:
-            raise SceneError(f"the simulator does not know {scene.name!r}: it is a picture, not a built scene")
-        if scene.name not in self._blueprints:
-            self._blueprints[scene.name] = importlib.import_module(f"scenes.{scene.name}.build").build()
-        return self._blueprints[scene.name]
+        key = _form(scene)
+        if key not in self._blueprints:
+            build = importlib.import_module(f"scenes.{scene.name}.build").build
+            self._blueprints[key] = build(int(scene.starts[0].name)) if has_layouts(scene) else build()
+            while len(self._blueprints) > EYES:
+                self._blueprints.popitem(last=False)
+        return self._blueprints[key]
 
     def _draw(self, scenes: Sequence[Scene], poses: Sequence[Pose]) -> list[Frame]:
         if not poses:
@@ -126,10 +137,12 @@ class SimulatorWorld:
             return opengl.run(lambda: [self._see(opengl, s, p) for s, p in zip(scenes, poses, strict=True)])
 
     def _see(self, opengl: OpenGL, scene: Scene, pose: Pose) -> Frame:
-        eyes, blueprint = self._open.eyes, self._blueprint(scene)
-        if scene.name not in eyes:
-            eyes[scene.name] = Eye(opengl.mujoco, blueprint, self._size)
-        return eyes[scene.name].see(pose, fov=scene.fov, height=scene.eye_height, thing=scene.starts[0].name)
+        eyes, key = self._open.eyes, _form(scene)
+        if key not in eyes:
+            eyes[key] = Eye(opengl.mujoco, self._blueprint(scene), self._size)
+            while len(eyes) > EYES:
+                eyes.popitem(last=False)[1].free()
+        return eyes[key].see(pose, fov=scene.fov, height=scene.eye_height, thing=scene.starts[0].name)
 
 
 def has_object(scene: Scene) -> bool:
@@ -137,12 +150,28 @@ def has_object(scene: Scene) -> bool:
     return any(a.object_yaw for a in scene.actions)
 
 
+def has_layouts(scene: Scene) -> bool:
+    """Whether the scene is drawn anew from a number, which its starts bear as their names."""
+    return scene.simulated and scene.starts[0].name.isdigit()
+
+
+def _form(scene: Scene) -> str:
+    """What one blueprint is for: a scene, or a layout of it."""
+    if not scene.simulated:
+        raise SceneError(f"the simulator does not know {scene.name!r}: it is a picture, not a built scene")
+    return f"{scene.name}:{scene.starts[0].name}" if has_layouts(scene) else scene.name
+
+
+def _in_layout(scene: Scene, name: str) -> Scene:
+    return scene.starting_at(replace(scene.starts[0], name=name))
+
+
 class _Open:
     """What is open in OpenGL, apart from the world that uses it, so that it outlives the world's last moment."""
 
     def __init__(self) -> None:
         self.opengl: OpenGL | None = None
-        self.eyes: dict[str, Eye] = {}
+        self.eyes: OrderedDict[str, Eye] = OrderedDict()
 
     def start(self) -> OpenGL:
         if self.opengl is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -29,8 +30,9 @@ _FACES: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 
 
+@functools.lru_cache(maxsize=8)
 def paint_sky(painter: SkyPainter) -> dict[str, Frame]:
-    """The six faces, uint8 [512, 512, 3], by MuJoCo's names."""
+    """The six faces, uint8 [512, 512, 3], by MuJoCo's names; kept for the next scene under the same sky."""
     line = (np.arange(_SIZE) + 0.5) / _SIZE * 2 - 1
     row, column = np.meshgrid(line, line, indexing="ij")
     faces = {}

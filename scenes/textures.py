@@ -128,6 +128,11 @@ def painting(name: str) -> Frame:
     return drawing(entry["ground"], shapes)
 
 
+def painting_names() -> list[str]:
+    """The paintings of paintings.toml."""
+    return list(_paintings())
+
+
 def drawing(
     ground: str, shapes: Sequence[tuple[str, str, Sequence[float]]], size: tuple[int, int] = (256, 256)
 ) -> Frame:

@@ -26,8 +26,8 @@ def test_a_shipped_scene_is_whole(name: str) -> None:
     assert any(action.object_yaw for action in scene.actions) == (name == "tabletop")
 
 
-def test_the_four_worlds_are_there() -> None:
-    assert set(scene_names()) >= {"studio", "gallery", "garden", "tabletop"}
+def test_the_five_worlds_are_there() -> None:
+    assert set(scene_names()) == {"studio", "gallery", "garden", "tabletop", "maze"}
 
 
 def test_the_address_of_world_models_leads_here() -> None:
@@ -46,7 +46,7 @@ def test_a_start_is_named_after_a_colon() -> None:
         ("studoi", "did you mean studio"),
         ("studio:cellar", "door"),
         ("nowhere/at/all.png", "no picture at"),
-        ("zzzz", "gallery, garden, studio, tabletop"),
+        ("zzzz", "gallery, garden, maze, studio, tabletop"),
     ],
 )
 def test_a_wrong_address_is_answered_with_what_there_is(address: str, told: str) -> None:

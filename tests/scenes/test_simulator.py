@@ -15,7 +15,7 @@ from PIL import Image
 
 from scenes.library import load_scene, scene_names
 from scenes.metrics import psnr
-from scenes.simulator import HISTORY, SimulatorWorld
+from scenes.simulator import EYES, HISTORY, LAYOUT_SEEDS, SimulatorWorld
 from world import models
 from world.errors import ModelError, SceneError
 from world.testing import check_world_model
@@ -133,6 +133,31 @@ def test_no_view_is_plain(world: SimulatorWorld) -> None:
             frame = world.random_start(scene, seed).frame
             _, counts = np.unique((frame // 24).reshape(-1, 3), axis=0, return_counts=True)
             assert counts.max() < 0.8 * frame.shape[0] * frame.shape[1], (name, seed)
+
+
+def test_a_layout_is_drawn_from_its_number_and_kept_on_a_walk(world: SimulatorWorld) -> None:
+    scene = load_scene("maze")
+    one, same, other = (world.random_start(scene, seed) for seed in (0, LAYOUT_SEEDS - 1, LAYOUT_SEEDS))
+    assert (one.name, same.name, other.name) == ("0", "0", "1")
+    poses = [one.pose]
+    [here], [there] = (world.view(scene.starting_at(start), poses) for start in (one, other))
+    assert np.array_equal(here, one.frame)
+    assert not np.array_equal(here, there)
+    state = world.reset([scene.starting_at(one)], [0])[0]
+    back = walk(world, state, "left", "right")
+    assert np.array_equal(back.frame, one.frame)
+
+
+def test_a_layout_that_is_not_shipped_is_drawn_when_asked_for(world: SimulatorWorld) -> None:
+    scene = load_scene("maze:77")
+    assert scene.starts[0].name == "77"
+    assert np.array_equal(world.reset([scene], [0])[0].frame, scene.starts[0].frame)
+
+
+def test_more_layouts_than_are_kept_open_do_no_harm(world: SimulatorWorld) -> None:
+    scene = load_scene("maze")
+    starts = [world.random_start(scene, LAYOUT_SEEDS * k) for k in range(EYES + 2)]
+    assert np.array_equal(world.random_start(scene, 0).frame, starts[0].frame)
 
 
 def test_a_closed_world_opens_again() -> None:

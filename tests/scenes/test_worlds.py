@@ -13,19 +13,22 @@ from scenes.library import load_scene, scene_names
 _GRID = 0.15  # m
 
 
-def ground_of(name: str) -> Ground:
-    return importlib.import_module(f"scenes.{name}.build").build().ground
+def ground_of(name: str, layout: str = "") -> Ground:
+    build = importlib.import_module(f"scenes.{name}.build").build
+    return (build(int(layout)) if layout.isdigit() else build()).ground
 
 
 @pytest.mark.parametrize("name", scene_names())
 def test_every_start_stands_free(name: str) -> None:
-    ground = ground_of(name)
-    assert [s.name for s in load_scene(name).starts if not ground.is_free(s.pose.x, s.pose.y)] == []
+    starts = load_scene(name).starts
+    assert [s.name for s in starts if not ground_of(name, s.name).is_free(s.pose.x, s.pose.y)] == []
 
 
-@pytest.mark.parametrize("name", scene_names())
-def test_every_free_place_can_be_reached(name: str) -> None:
-    ground = ground_of(name)
+@pytest.mark.parametrize(
+    ("name", "layout"), [(name, "") for name in scene_names() if name != "maze"] + [("maze", str(k)) for k in range(8)]
+)
+def test_every_free_place_can_be_reached(name: str, layout: str) -> None:
+    ground = ground_of(name, layout)
     x, y = (np.arange(low, high, _GRID) for low, high in zip(ground.low, ground.high, strict=True))
     waiting = {(i, j) for i in range(len(x)) for j in range(len(y)) if ground.is_free(x[i], y[j])}
     assert len(waiting) > 200
@@ -42,3 +45,5 @@ def test_every_free_place_can_be_reached(name: str) -> None:
 def test_building_twice_gives_the_same_world() -> None:
     build = importlib.import_module("scenes.tabletop.build").build
     assert build() == build()
+    maze = importlib.import_module("scenes.maze.build").build
+    assert maze(3) == maze(3) != maze(4)
