@@ -45,6 +45,7 @@ class Builder:
         self.low, self.high = low, high
         self._footprints: list[Circle | Box] = []
         self._frames: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]  # x, y, yaw of the nested `at`s
+        self._thing = ""  # what is being built
         self._pixels: dict[str, Frame] = {}
         self._assets: dict[str, bytes] = {}
         self._root = ET.Element("mujoco")
@@ -161,15 +162,16 @@ class Builder:
     # Frames.
 
     @contextmanager
-    def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Iterator[None]:
-        """What is built inside stands at (x, y, z) and is turned by `yaw`."""
-        outer = self._parent
+    def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0, *, thing: str = "") -> Iterator[None]:
+        """What is built inside stands at (x, y, z), is turned by `yaw`, and is a `thing` that one may ask about."""
+        outer, whole = self._parent, self._thing
+        self._thing = thing or whole
         world_x, world_y, turn = self._to_world(x, y)
         self._parent = ET.SubElement(outer, "frame", pos=_text(x, y, z), euler=_text(0, 0, yaw))
         self._frames.append((world_x, world_y, turn + yaw))
         yield
         self._frames.pop()
-        self._parent = outer
+        self._parent, self._thing = outer, whole
 
     @contextmanager
     def body(self, name: str, at: Point = (0, 0, 0), *, turns: bool = False) -> Iterator[None]:
@@ -205,6 +207,8 @@ class Builder:
             attributes["pos"] = _text(*at)
         if any(euler):
             attributes["euler"] = _text(*euler)
+        if self._thing:
+            attributes["name"] = f"{self._thing} {sum(1 for _ in self._world.iter('geom'))}"
         return ET.SubElement(self._parent, "geom", attributes)
 
     def _material(self, look: str, repeat: tuple[float, float]) -> str:

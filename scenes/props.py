@@ -11,7 +11,7 @@ from world.types import Frame
 def picture(b: Builder, name: str, pixels: Frame, at: Point, yaw: float, size: tuple[float, float]) -> None:
     """A framed picture (width, height in m) around `at` on a wall that faces `yaw` degrees."""
     b.texture(name, pixels)
-    with b.at(at[0], at[1], at[2], yaw):
+    with b.at(*at, yaw, thing="picture"):
         width, height = size
         b.box((0.02, 0, 0), (height + 0.12, width + 0.12, 0.05), "#3a2618", tilt=(0, 90, 0))
         b.box((0.04, 0, 0), (width, height, 0.05), name, tilt=(90, 0, 90))

@@ -118,7 +118,7 @@ def _statues(b: Builder) -> None:
             b.box((0, 0, 0.08), (0.72, 0.72, 0.16), "#2b2b33")
             b.box((0, 0, 0.5), (0.54, 0.54, 0.8), color)
             b.block_box((-0.4, 0), (1.4, 0.6))  # and the corner behind it
-            with b.at(0, 0, 0.9):
+            with b.at(0, 0, 0.9, thing=statue.__name__.strip("_")):
                 statue(b)
 
 

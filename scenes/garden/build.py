@@ -105,7 +105,7 @@ def _sides(b: Builder) -> None:
         b.box((x, y, 1.1), (0.4, 0.4, 2.2), color)
         b.ball((x, y, 2.4), 0.5, "#ffd54a" if color != "#ffffff" else "#e53935")
         b.block_box((x, y), (0.4, 0.4))
-    with b.at(0.0, h, 0, -90):  # the gate
+    with b.at(0.0, h, 0, -90, thing="gate"):
         b.box((0.03, 0, 1.0), (0.1, 1.3, 2.0), "#1c4f9c")
         for y, color in ((-0.32, "#f2c230"), (0.32, "#e53935")):
             b.box((0.07, y, 1.4), (0.06, 0.42, 0.7), color)
@@ -134,13 +134,13 @@ def _hedge() -> Frame:
 
 def _outside(b: Builder) -> None:
     """Sights beyond the sides: a barn in the east, a mill in the south, a lighthouse in the west."""
-    with b.at(9.5, 1.5):
+    with b.at(9.5, 1.5, thing="barn"):
         b.box((0, 0, 1.4), (2.6, 3.6, 2.8), "#b23a32")
         for side in (1, -1):
             b.box((0, side * 0.95, 3.3), (2.8, 2.5, 0.14), "#5d4037", tilt=(-side * 35, 0, 0))
         b.box((-1.32, 0, 1.5), (0.06, 1.3, 1.7), "#ffffff")
         b.box((-1.36, 0, 1.5), (0.06, 0.9, 1.3), "#6d1f1a")
-    with b.at(-1.8, -9.5):
+    with b.at(-1.8, -9.5, thing="mill"):
         b.cylinder((0, 0, 2.0), 1.0, 4.0, "#f5efe0")
         b.ball((0, 0, 4.1), (2.2, 2.2, 1.4), "#8e4a2a")
         for k in range(4):
@@ -150,7 +150,7 @@ def _outside(b: Builder) -> None:
                 ("#e53935", "#1e88e5")[k % 2],
                 tilt=(0, 30, 0),
             )
-    with b.at(-9.0, 3.0):
+    with b.at(-9.0, 3.0, thing="lighthouse"):
         for k in range(4):
             b.cylinder((0, 0, 0.6 + 1.2 * k), 0.85 - 0.1 * k, 1.2, "#ffffff" if k % 2 else "#d32f2f")
         b.cylinder((0, 0, 5.1), 0.4, 0.6, "#ffeb3b")
@@ -168,7 +168,7 @@ def _outside(b: Builder) -> None:
 
 def _pond(b: Builder) -> None:
     b.texture("water", textures.rings(("#bfe9ff", "#5fb7e8", "#3f9ad6", "#7cc8ef", "#3f9ad6")))
-    with b.at(2.5, 2.3):
+    with b.at(2.5, 2.3, thing="pond"):
         b.cylinder((0, 0, 0.14), 1.3, 0.28, "#c9c2b5")
         b.cylinder((0, 0, 0.17), 1.1, 0.26, "#3f9ad6")
         b.box((0, 0, 0.3), (1.5, 1.5, 0.02), "water", yaw=45)
@@ -177,7 +177,7 @@ def _pond(b: Builder) -> None:
             at = (1.2 * math.cos(turn), 1.2 * math.sin(turn), 0.28)
             b.ball(at, (0.42, 0.36, 0.3), "#9e9485" if k % 2 else "#e3ddd0", tilt=(0, 0, 45 * k))
         b.block_circle((0, 0), 1.3)
-        with b.at(0.1, 0.2, 0.28, 200):
+        with b.at(0.1, 0.2, 0.28, 200, thing="duck"):
             props.duck(b)
         for x, y, color in ((-0.6, -0.3, "#ff80ab"), (0.5, -0.6, "#ffffff")):
             b.cylinder((x, y, 0.33), 0.2, 0.02, "#2e7d32")
@@ -186,7 +186,7 @@ def _pond(b: Builder) -> None:
 
 def _gazebo(b: Builder) -> None:
     """Six posts with a roof, and a red bench in it."""
-    with b.at(-2.5, 2.4, 0, 30):
+    with b.at(-2.5, 2.4, 0, 30, thing="gazebo"):
         b.cylinder((0, 0, 0.06), 1.35, 0.12, "#d7b98e")
         for k in range(6):
             turn = math.radians(60 * k)
@@ -215,7 +215,7 @@ def _flowers(b: Builder) -> None:
         (-3.1, -2.4, "#fdd835", "#8d6e63"),
         (-1.9, -3.3, "#8e44ad", "#ffffff"),
     ):
-        with b.at(x, y):
+        with b.at(x, y, thing="flowers"):
             b.box((0, 0, 0.12), (1.5, 0.62, 0.24), "#7a5230")
             b.box((0, 0, 0.2), (1.36, 0.5, 0.12), "#3a7d34")
             for k in range(4):
@@ -229,7 +229,7 @@ def _flowers(b: Builder) -> None:
 def _statue(b: Builder) -> None:
     """A robot on a striped pedestal, between two clipped bushes."""
     b.texture("pedestal", textures.stripes(("#f5f5f5", "#3949ab")))
-    with b.at(2.5, -2.3, 0, 135):
+    with b.at(2.5, -2.3, 0, 135, thing="statue"):
         b.box((0, 0, 0.1), (0.9, 0.9, 0.2), "#37474f")
         b.box((0, 0, 0.5), (0.6, 0.6, 0.6), "#f5f5f5")
         b.cylinder((0, 0, 0.5), 0.36, 0.2, "#3949ab")
@@ -252,13 +252,13 @@ def _trees(b: Builder) -> None:
         (-0.95, -3.9, "#cddc39", "#e6ee7a", "#795548"),
     )
     for x, y, dark, light, bark in trees:
-        with b.at(x, y):
+        with b.at(x, y, thing="tree"):
             b.cylinder((0, 0, 0.95), 0.12, 1.9, bark)
             b.ball((0, 0, 2.3), (1.3, 1.3, 1.1), dark)
             b.ball((0.35, 0.25, 2.55), 0.75, light)
             b.ball((-0.35, -0.2, 2.6), 0.7, light)
             b.block_circle((0, 0), 0.3)
-    with b.at(-3.9, -3.9):  # a fir
+    with b.at(-3.9, -3.9, thing="tree"):  # a fir
         b.cylinder((0, 0, 0.3), 0.12, 0.6, "#4e342e")
         for k in range(5):
             b.cylinder((0, 0, 0.7 + 0.42 * k), 0.62 - 0.12 * k, 0.36, "#1b5e20" if k % 2 else "#388e3c")

@@ -115,8 +115,9 @@ def _furnish(b: Builder, room: Room, rng: np.random.Generator) -> None:
     sx, sy = rng.choice([-1, 1], 2)
     at = (x + _CELL / 2 + sx * (_CELL / 2 - away), y + _CELL / 2 + sy * (_CELL / 2 - away))
     yaw = float(np.degrees(np.arctan2(-sy, -sx)))
-    with b.at(*at, 0, yaw):
-        match int(rng.integers(6)):
+    kind = int(rng.integers(6))
+    with b.at(*at, 0, yaw, thing=("globe", "lamp", "plant", "blocks", "column", "")[kind]):
+        match kind:
             case 0:
                 props.globe(b)
             case 1:
@@ -136,8 +137,9 @@ def _furnish(b: Builder, room: Room, rng: np.random.Generator) -> None:
             case _:
                 b.box((0, 0, 0.45), (0.5, 0.5, 0.9), _any_color(rng))
                 toys = (props.car, props.house, props.vase, props.teapot, props.robot, props.duck)
-                with b.at(0, 0, 0.9):
-                    toys[rng.integers(len(toys))](b)
+                toy = toys[rng.integers(len(toys))]
+                with b.at(0, 0, 0.9, thing=toy.__name__):
+                    toy(b)
                 b.block_circle((0, 0), 0.35)
 
 

@@ -72,7 +72,7 @@ def _floor(b: Builder) -> None:
 
 def _north(b: Builder) -> None:
     """Desk with a screen and a chair, a landscape, a floor lamp."""
-    with b.at(0.4, _Y - 0.42):
+    with b.at(0.4, _Y - 0.42, thing="desk"):
         b.box((0, 0, 0.74), (1.7, 0.7, 0.06), "#8a4b2a")
         for x in (-0.75, 0.75):
             b.box((x, 0, 0.36), (0.12, 0.6, 0.72), "#5e3219")
@@ -84,7 +84,7 @@ def _north(b: Builder) -> None:
         b.box((-0.1, 0.14, 0.82), (0.1, 0.1, 0.14), "#1b1b1b")
         b.box((0.55, 0.05, 0.87), (0.16, 0.3, 0.22), "#e53935")
         b.box((0.72, 0.05, 0.84), (0.1, 0.3, 0.16), "#43a047")
-    with b.at(0.25, _Y - 1.05, 0, -100):
+    with b.at(0.25, _Y - 1.05, 0, -100, thing="chair"):
         b.box((0, 0, 0.48), (0.5, 0.5, 0.1), "#f4511e")
         b.box((0.24, 0, 0.8), (0.08, 0.46, 0.5), "#f4511e")
         b.cylinder((0, 0, 0.25), 0.04, 0.4, "#333333")
@@ -92,13 +92,13 @@ def _north(b: Builder) -> None:
         b.block_circle((0, 0), 0.2)
     valley = textures.painting("valley")
     props.picture(b, "valley", valley, (-1.45, _Y, 1.5), -90, (1.3, 0.95))
-    with b.at(2.55, _Y - 0.5):
+    with b.at(2.55, _Y - 0.5, thing="lamp"):
         props.floor_lamp(b, "#ffb74d")
 
 
 def _west(b: Builder) -> None:
     """A long green sofa under an abstract painting, and a plant in the corner."""
-    with b.at(-_X + 0.5, -0.1):
+    with b.at(-_X + 0.5, -0.1, thing="sofa"):
         b.box((0, 0, 0.28), (0.9, 2.2, 0.36), "#1b7a4b")
         b.box((-0.34, 0, 0.62), (0.24, 2.2, 0.6), "#22925b")
         for y in (-1.05, 1.05):
@@ -108,13 +108,13 @@ def _west(b: Builder) -> None:
         b.block_box((0, 0), (0.9, 2.35))
     abstract = textures.painting("abstract")
     props.picture(b, "abstract", abstract, (-_X, 0.2, 1.6), 0, (1.5, 1.0))
-    with b.at(-_X + 0.5, _Y - 0.5):
+    with b.at(-_X + 0.5, _Y - 0.5, thing="plant"):
         props.pot_plant(b, "#e53935", "#2e8b3d", "#66bb4a")
 
 
 def _east(b: Builder) -> None:
     """A bookshelf full of thick books, a big round clock."""
-    with b.at(_X - 0.24, 0.55, 0, 180):
+    with b.at(_X - 0.24, 0.55, 0, 180, thing="shelf"):
         b.box((-0.2, 0, 0.95), (0.04, 1.7, 1.9), "#3e2615")
         for y in (-0.86, 0, 0.86):
             b.box((0, y, 0.95), (0.4, 0.06, 1.9), "#6b4226")
@@ -129,18 +129,18 @@ def _east(b: Builder) -> None:
         b.ball((0, -0.5, 2.06), 0.3, "#00acc1")
         b.box((0, 0.5, 2.03), (0.26, 0.4, 0.24), "#ffb300")
         b.block_box((0, 0), (0.45, 1.76))
-    with b.at(_X - 0.03, -1.15, 1.65, 180):
+    with b.at(_X - 0.03, -1.15, 1.65, 180, thing="clock"):
         b.cylinder((0, 0, 0), 0.42, 0.08, "#212121", tilt=(0, 90, 0))
         b.cylinder((0.03, 0, 0), 0.36, 0.06, "#fffde7", tilt=(0, 90, 0))
         b.box((0.07, 0.1, 0.03), (0.02, 0.26, 0.06), "#212121", tilt=(-20, 0, 0))
         b.box((0.07, 0, 0.12), (0.02, 0.06, 0.26), "#d32f2f")
-    with b.at(_X - 0.6, -_Y + 0.6):
+    with b.at(_X - 0.6, -_Y + 0.6, thing="globe"):
         props.globe(b)
 
 
 def _south(b: Builder) -> None:
     """A blue door, a window with a view, and a chest with a duck on it."""
-    with b.at(0.9, -_Y, 0, 90):
+    with b.at(0.9, -_Y, 0, 90, thing="door"):
         b.box((0.02, 0, 1.05), (0.06, 1.16, 2.1), "#f3ead7")
         b.box((0.05, 0, 1.02), (0.06, 0.96, 2.0), "#1e56a0")
         b.box((0.08, 0, 1.45), (0.04, 0.6, 0.7), "#7fb2e5")
@@ -148,10 +148,10 @@ def _south(b: Builder) -> None:
         b.ball((0.12, 0.38, 1.0), 0.12, "#ffd54a")
     view = textures.painting("view")
     props.picture(b, "view", view, (-1.0, -_Y, 1.55), 90, (1.2, 0.9))
-    with b.at(-_X + 0.75, -_Y + 0.36, 0, 90):
+    with b.at(-_X + 0.75, -_Y + 0.36, 0, 90, thing="chest"):
         b.box((0, 0, 0.3), (0.5, 1.0, 0.6), "#5e35b1")
         b.box((0.02, 0, 0.56), (0.54, 1.04, 0.1), "#ffca28")
         b.box((0.26, 0, 0.36), (0.04, 0.16, 0.16), "#ffca28")
         b.block_box((0, 0), (0.54, 1.04))
-        with b.at(0, 0, 0.61, 20):
+        with b.at(0, 0, 0.61, 20, thing="duck"):
             props.duck(b)

@@ -43,7 +43,7 @@ def build() -> Blueprint:
     b.block_circle((0, 0), 0.62)
     with b.body("object", (0, 0, 0.745), turns=True):
         for build_object in _OBJECTS:
-            with b.body(build_object.__name__):
+            with b.body(build_object.__name__), b.at(0, 0, thing=build_object.__name__):
                 build_object(b)
     return b.finish()
 
