@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenes.mjcf import Blueprint
 from world.errors import RenderError
-from world.types import Frame, Pose
+from world.types import Frame, Pose, Sight
 
 _SUPERSAMPLE = 2  # each pixel is the mean of 2 x 2, so that edges of shadows are smooth as well
 _NO_PACKAGE = 'the simulator needs MuJoCo: pip install "mujoco>=3.2"'
@@ -73,10 +75,32 @@ class Eye:
         self._rect = mujoco.MjrRect(0, 0, side, side)
         self._pixels = np.empty((side, side, 3), np.uint8)
         self._objects = self._find_objects()
+        self._names = [self._model.geom(i).name.rpartition(" ")[0] for i in range(self._model.ngeom)]
         self._shown = ""
 
     def see(self, pose: Pose, *, fov: float, height: float, thing: str) -> Frame:
         """The frame, uint8 [size, size, 3]. `thing` names the object that is there, where the scene has several."""
+        self._look(pose, fov, height, thing)
+        self._draw()
+        return _shrink(self._pixels[::-1])
+
+    def sights(self, pose: Pose, *, fov: float, height: float, thing: str) -> dict[str, Sight]:
+        """The named things that are seen, by name."""
+        self._look(pose, fov, height, thing)
+        flags, kinds = self._scene.flags, self._mujoco.mjtRndFlag
+        flags[kinds.mjRND_SEGMENT] = flags[kinds.mjRND_IDCOLOR] = 1
+        try:
+            self._draw()
+        finally:
+            flags[kinds.mjRND_SEGMENT] = flags[kinds.mjRND_IDCOLOR] = 0
+        return self._sights(self._pixels.astype(np.int64) @ (1, 256, 65536) - 1, pose)
+
+    def free(self) -> None:
+        """Gives back what lies in OpenGL."""
+        self._context.free()
+
+    def _look(self, pose: Pose, fov: float, height: float, thing: str) -> None:
+        """Puts the camera there, and the object on its place."""
         mujoco, state = self._mujoco, self._state
         if self._objects:
             self._turn_object(thing, pose.object_yaw)
@@ -86,16 +110,35 @@ class Eye:
         mujoco.mjv_updateScene(
             self._model, state, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
+
+    def _draw(self) -> None:
+        """Draws what the camera sees into `_pixels`, the lowest row first."""
+        mujoco = self._mujoco
         mujoco.mjr_setBuffer(
             mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context
         )  # another eye may have drawn since
         mujoco.mjr_render(self._rect, self._scene, self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
-        return _shrink(self._pixels[::-1])
 
-    def free(self) -> None:
-        """Gives back what lies in OpenGL."""
-        self._context.free()
+    def _sights(self, numbers: NDArray[np.int64], pose: Pose) -> dict[str, Sight]:
+        """From the number of the drawn shape in each pixel, [H, W], -1 where there is none."""
+        found: dict[str, list[tuple[int, float, float]]] = defaultdict(list)  # pixels, sum of columns, distance
+        counts = np.bincount(numbers[numbers >= 0])
+        columns = np.broadcast_to((np.arange(numbers.shape[1]) + 0.5) / numbers.shape[1], numbers.shape)
+        sums = np.bincount(numbers[numbers >= 0], columns[numbers >= 0])
+        for number in np.flatnonzero(counts):
+            shape = self._scene.geoms[number]
+            if shape.objtype == self._mujoco.mjtObj.mjOBJ_GEOM and (name := self._names[shape.objid]):
+                away = float(np.hypot(*(self._state.geom_xpos[shape.objid][:2] - (pose.x, pose.y))))
+                found[name].append((int(counts[number]), float(sums[number]), away))
+        return {
+            name: Sight(
+                sum(n for n, _, _ in parts) / numbers.size,
+                sum(s for _, s, _ in parts) / sum(n for n, _, _ in parts),
+                min(d for _, _, d in parts),
+            )
+            for name, parts in found.items()
+        }
 
     def _find_objects(self) -> dict[str, slice]:
         """The geoms of each body that stands on the body "object"."""

@@ -15,6 +15,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from scenes.ground import Ground
 from scenes.mjcf import Blueprint
 from world.errors import ModelError, SceneError
 from world.settings import SamplerConfig
-from world.types import Action, Frame, Pose, Scene, Start, State, WorldSpec, wrap
+from world.types import Action, Frame, Pose, Scene, Sight, Start, State, WorldSpec, wrap
 
 HISTORY = 8  # frames that a state keeps
 EYES = 16  # scenes and layouts that are kept open
@@ -117,6 +118,14 @@ class SimulatorWorld:
         """What is seen from the poses, free or not, without moving there."""
         return self._draw([scene] * len(poses), poses)
 
+    def sights(self, scene: Scene, poses: Sequence[Pose]) -> list[dict[str, Sight]]:
+        """The named things that are seen from the poses, by name."""
+        if not poses:
+            return []
+        with self._lock:
+            opengl = self._open.start()
+            return opengl.run(lambda: [self._eye(opengl, scene).sights(pose, **_how(scene)) for pose in poses])
+
     def _ground(self, scene: Scene) -> Ground:
         return self._blueprint(scene).ground
 
@@ -134,15 +143,16 @@ class SimulatorWorld:
             return []
         with self._lock:
             opengl = self._open.start()
-            return opengl.run(lambda: [self._see(opengl, s, p) for s, p in zip(scenes, poses, strict=True)])
+            pairs = list(zip(scenes, poses, strict=True))
+            return opengl.run(lambda: [self._eye(opengl, s).see(pose, **_how(s)) for s, pose in pairs])
 
-    def _see(self, opengl: OpenGL, scene: Scene, pose: Pose) -> Frame:
+    def _eye(self, opengl: OpenGL, scene: Scene) -> Eye:
         eyes, key = self._open.eyes, _form(scene)
         if key not in eyes:
             eyes[key] = Eye(opengl.mujoco, self._blueprint(scene), self._size)
             while len(eyes) > EYES:
                 eyes.popitem(last=False)[1].free()
-        return eyes[key].see(pose, fov=scene.fov, height=scene.eye_height, thing=scene.starts[0].name)
+        return eyes[key]
 
 
 def has_object(scene: Scene) -> bool:
@@ -153,6 +163,11 @@ def has_object(scene: Scene) -> bool:
 def has_layouts(scene: Scene) -> bool:
     """Whether the scene is drawn anew from a number, which its starts bear as their names."""
     return scene.simulated and scene.starts[0].name.isdigit()
+
+
+def _how(scene: Scene) -> dict[str, Any]:
+    """How an eye looks at the scene."""
+    return {"fov": scene.fov, "height": scene.eye_height, "thing": scene.starts[0].name}
 
 
 def _form(scene: Scene) -> str:

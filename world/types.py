@@ -177,6 +177,15 @@ class WorldModel(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Sight:
+    """How a named thing is seen."""
+
+    share: float  # of the frame's pixels
+    x: float  # where its middle is, from 0 at the left edge to 1 at the right
+    distance: float  # m, along the floor, to the nearest part that is seen
+
+
 @runtime_checkable
 class TrueWorld(WorldModel, Protocol):
     """A world that knows every pose: the simulator."""
@@ -187,4 +196,8 @@ class TrueWorld(WorldModel, Protocol):
 
     def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
         """What is seen from the poses, without moving there."""
+        ...
+
+    def sights(self, scene: Scene, poses: Sequence[Pose]) -> list[dict[str, Sight]]:
+        """The named things that are seen from the poses, by name."""
         ...
