@@ -49,6 +49,8 @@ def world(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     checkpoint = load(args.out, device, torch.float32)
+    walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
+    checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
     runs = _run_config(args, began, "world")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from bagel.train.vocabulary import PHRASES
+from bagel.train.vocabulary import PHRASES, THINGS
 from world import models
 from world.errors import ModelError
 from world.types import Action, Scene, State, TrueWorld
@@ -52,13 +52,15 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Walks:
-    """W walks of L frames: frames uint8 [W, L, height, width, 3], actions [W, L - 1], scenes [W], poses [W, L, 5]."""
+    """W walks of L frames: frames uint8 [W, L, height, width, 3], actions [W, L - 1], scenes [W], poses [W, L, 5],
+    sights [W, L, T, 3] of the T things that one may ask about."""
 
     config: DataConfig
     frames: NDArray[np.uint8]
     actions: NDArray[np.int64]  # into MOVES
     scenes: NDArray[np.int64]  # into config.scenes
     poses: NDArray[np.float32]  # x, y, yaw, pitch, object_yaw
+    sights: NDArray[np.float32]  # of THINGS: share of the picture (0 where unseen), x, distance
 
 
 def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
@@ -72,8 +74,12 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     directory.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     shape = _first(config).frame.shape
-    for name, kind, tail in (("frames", np.uint8, (config.length, *shape)), ("poses", np.float32, (config.length, 5))):
-        np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, (config.num_walks, *tail))
+    for name, kind, tail in (
+        ("frames", np.uint8, shape),
+        ("poses", np.float32, (5,)),
+        ("sights", np.float32, (len(THINGS), 3)),
+    ):
+        np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, (config.num_walks, config.length, *tail))
     np.save(directory / "actions.npy", np.zeros((config.num_walks, config.length - 1), np.int64))
     tasks = [(config, directory, i) for i in range(0, config.num_walks, CHUNK)]
     if workers <= 1:
@@ -88,9 +94,10 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
 
 
 def _open(config: DataConfig, directory: Path, mode: Literal["r+", "c"]) -> Walks:
-    frames, actions, poses = (np.load(directory / f"{n}.npy", mmap_mode=mode) for n in ("frames", "actions", "poses"))
+    names = ("frames", "actions", "poses", "sights")
+    frames, actions, poses, sights = (np.load(directory / f"{n}.npy", mmap_mode=mode) for n in names)
     scenes = np.arange(config.num_walks) % len(config.scenes)
-    return Walks(config, frames, actions, scenes, poses)
+    return Walks(config, frames, actions, scenes, poses, sights)
 
 
 _worlds: dict[str, TrueWorld] = {}  # one a process: its renderer is costly to make
@@ -136,6 +143,15 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         walks.frames[index] = np.stack([s.frame for s in states])
         walks.poses[index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
         walks.actions[index] = moves
+        walks.sights[index] = _sights(_world(config.world), states)
+
+
+def _sights(world: TrueWorld, states: Sequence[State]) -> NDArray[np.float32]:
+    found = np.zeros((len(states), len(THINGS), 3), np.float32)
+    for row, seen in zip(found, world.sights(states[0].scene, [s.pose for s in states]), strict=True):
+        for name, sight in seen.items():
+            row[THINGS.index(name)] = (sight.share, sight.x, sight.distance)
+    return found
 
 
 def move_in(scene: Scene, move: str) -> Action:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from bagel.train.autoencoder import psnr, sharpness
 from bagel.train.data import MOVES, Walks, move_in
+from bagel.train.questions import KINDS, Answering, Questions, present
+from bagel.weights import Checkpoint
 from bagel.world_model import BagelWorldModel
 from world import models
 from world.recording import contact_sheet
@@ -21,7 +23,7 @@ SHOWN = 3  # every so many steps are on the sheet
 
 def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
     """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps, by scene and for all, and the
-    sharpness of both (gradient energy over the truth's).
+    sharpness of both (gradient energy over the truth's); the share of right answers, by kind of question and for all.
 
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
@@ -44,9 +46,25 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         figures |= {f"{name} {scene}": value for scene, value in by_scene.items()}
         figures[name] = quality.mean().item()
         figures[f"sharpness {name}"] = sharpness(torch.from_numpy(dreamt), torch.from_numpy(true))
+    figures |= _answers(model.checkpoint, walks)
     rows: list[Frame] = []
     for i in range(len(scenes)):
         first = int(np.argmax(walks.scenes == i))
         rows += [*walks.frames[first, : STEPS + 1 : SHOWN], *dreams[first][::SHOWN]]
     Image.fromarray(contact_sheet(rows, columns=STEPS // SHOWN + 1)).save(sheet)
     return figures
+
+
+def _answers(checkpoint: Checkpoint, walks: Walks) -> dict[str, float]:
+    """Shares of right answers to questions about the walks' pictures."""
+    model, device = checkpoint.model, str(checkpoint.model.device)
+    torch.manual_seed(0)
+    questions = Questions(checkpoint.tokenizer, walks.config.scenes, present(walks, device))
+    pictures = torch.from_numpy(np.array(walks.frames)).to(device).flatten(0, 1)
+    sights = torch.from_numpy(np.array(walks.sights)).to(device).flatten(0, 1)
+    scenes = torch.from_numpy(walks.scenes).to(device).repeat_interleave(walks.frames.shape[1])
+    asked = questions.draw(sights, scenes)
+    right = Answering(model, checkpoint.tokenizer).right(pictures, asked)
+    clear = asked.weight > 0
+    kinds = {f"right {k}": right[clear & (asked.kind == i)].float().mean().item() for i, k in enumerate(KINDS)}
+    return kinds | {"right": right[clear].float().mean().item()}

@@ -102,6 +102,21 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+# The things of the scenes that one may ask about (Builder.at names them), and how one asks.
+THINGS = (
+    "picture", "sofa", "desk", "chair", "lamp", "plant", "shelf", "clock", "globe", "door", "chest", "duck", "gate",
+    "barn", "mill", "lighthouse", "pond", "gazebo", "statue", "flowers", "tree", "car", "house", "vase", "teapot",
+    "robot", "head", "totem", "cactus", "cubes", "blocks", "column",
+)  # fmt: skip
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "see": ("do you see the {thing}?", "can you see the {thing}?", "is the {thing} in view?"),
+    "where": ("where is the {thing}?", "on which side is the {thing}?", "left, middle or right: the {thing}?"),
+    "far": ("how far is the {thing}?", "how far away is the {thing}?"),
+    "near": ("is the {thing} near?", "is the {thing} close?"),
+    "reached": ("have you reached the {thing}?", "are you at the {thing}?"),
+    "place": ("where are you?", "what place is this?", "which place do you see?"),
+}
+
 # Qwen2.5's added tokens, in its order; the first fourteen are special.
 ADDED = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bagel.config import WalkConfig
@@ -24,6 +25,7 @@ from bagel.train.autoencoder import pixels
 from bagel.train.data import Walks
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig
+from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
 from bagel.train.vocabulary import PHRASES
 from bagel.transformer import rotary
@@ -50,6 +52,8 @@ class WorldTraining:
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
     other_words: float = 0.3  # share of texts in other words than a move's first
+    questions: int = 64  # asked at each step
+    answers: float = 0.05  # weight of the cross entropy of their answers
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
@@ -87,16 +91,20 @@ class Phrases:
 
 
 @torch.inference_mode()
-def encode(autoencoder: Autoencoder, walks: Walks, patch: int, device: str, dtype: torch.dtype) -> Tensor:
-    """Latent tokens [W, L, N, C] of all frames, of the posterior's mean."""
-    model = deepcopy(autoencoder).to(device, dtype)
+def encode(autoencoder: Autoencoder, pictures: Tensor, patch: int, dtype: torch.dtype) -> Tensor:
+    """Latent tokens [W, L, N, C] of pictures uint8 [W, L, H, W, 3], of the posterior's mean."""
+    model = deepcopy(autoencoder).to(pictures.device, dtype)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    frames = walks.frames.reshape(-1, *walks.frames.shape[2:])
-    parts = []
-    for start in range(0, len(frames), 256):
-        x = pixels(torch.from_numpy(np.ascontiguousarray(frames[start : start + 256])).to(device), dtype)
-        parts.append(patchify(model.encode(x), patch))
-    return torch.cat(parts).unflatten(0, walks.frames.shape[:2])
+    parts = [patchify(model.encode(pixels(x, dtype)), patch) for x in pictures.flatten(0, 1).split(256)]
+    return torch.cat(parts).unflatten(0, pictures.shape[:2])
+
+
+def to_device(frames: NDArray[np.uint8], device: str) -> Tensor:
+    """Frames from disk, walk by walk."""
+    pictures = torch.empty(frames.shape, dtype=torch.uint8, device=device)
+    for walk, there in zip(frames, pictures, strict=True):
+        there.copy_(torch.from_numpy(np.array(walk)))
+    return pictures
 
 
 def draw_times(shape: tuple[int, ...], c: WorldTraining, device: str) -> Tensor:
@@ -196,11 +204,16 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
     model.to(device, dtype)
-    latents = encode(autoencoder, walks, model.config.latent_patch_size, device, dtype)
-    moves, scenes = (torch.from_numpy(np.asarray(a)).to(device) for a in (walks.actions, walks.scenes))
+    pictures = to_device(walks.frames, device)
+    latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
+    moves, scenes, sights = (
+        torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes, walks.sights)
+    )
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, model.config.walk, walks.config.scenes, c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
+    questions = Questions(tokenizer, walks.config.scenes, present(walks, device))
+    answering = Answering(model, tokenizer)
     if cuda:
         for layer in model.transformer.layers:
             layer.compile(dynamic=False)
@@ -217,7 +230,10 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         value, predicted = objective.loss(past, latents[w, at + 1], ids, lengths, c)
         told = (lengths > 0)[..., None, None]  # without its words a prediction is of some other move
         own[w, at + 1] = torch.where(told, predicted.to(own.dtype), own[w, at + 1])
-        return value
+        w = torch.randint(len(pictures), (c.questions,), device=device)
+        frame = torch.randint(pictures.shape[1], (c.questions,), device=device)
+        asked = questions.draw(sights[w, frame], scenes[w])
+        return value + c.answers * answering.loss(pictures[w, frame], asked)
 
     optimizer = Optimizer(model, c.optimizer, _trainable(model, loss))
 

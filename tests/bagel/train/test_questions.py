@@ -1,0 +1,106 @@
+"""Questions are true, and answering them in training is answering them in use."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bagel.context import EMPTY
+from bagel.prefill import SeenPicture, Words, prefill
+from bagel.train.questions import DISTANCE, KINDS, SEEN, SHARE, Answering, Asked, Questions, X
+from bagel.train.vocabulary import QUESTIONS, THINGS
+from bagel.vit import cut_patches
+from bagel.weights import Checkpoint
+from bagel.write import write
+
+SCENES = ("studio", "garden")
+
+
+@pytest.fixture(scope="module")
+def questions(checkpoint: Checkpoint) -> Questions:
+    return Questions(checkpoint.tokenizer, SCENES, torch.ones(2, len(THINGS), dtype=torch.bool))
+
+
+def words(checkpoint: Checkpoint, ids: torch.Tensor, rows: torch.Tensor) -> list[str]:
+    return [checkpoint.tokenizer.decode(row[1 : n - 1].tolist()) for row, n in zip(ids, rows, strict=True)]
+
+
+def draw(questions: Questions, sights: torch.Tensor, num: int = 600) -> Asked:
+    torch.manual_seed(0)
+    return questions.draw(sights.expand(num, -1, -1), torch.arange(num) % 2)
+
+
+def test_answers_are_what_the_sights_say(checkpoint: Checkpoint, questions: Questions) -> None:
+    sights = torch.zeros(1, len(THINGS), 3)
+    sights[0, THINGS.index("duck")] = torch.tensor([0.1, 0.3, 1.2])
+    sights[0, THINGS.index("sofa")] = torch.tensor([0.1, 0.5, 3.1])
+    sights[0, THINGS.index("lamp")] = torch.tensor([SEEN / 2, 0.9, 3.1])  # hardly seen: nobody can say
+    asked = draw(questions, sights)
+    told = {}
+    for kind, question, answer, weight in zip(
+        asked.kind.tolist(),
+        words(checkpoint, asked.question, asked.question_rows),
+        words(checkpoint, asked.answer, asked.answer_rows),
+        asked.weight.tolist(),
+        strict=True,
+    ):
+        thing = next((t for t in THINGS if t in question), "")
+        if weight:
+            told.setdefault((KINDS[kind], thing), set()).add(answer)
+    assert told["see", "duck"] == told["see", "sofa"] == {"yes"}
+    assert told["see", "barn"] == {"no"}
+    assert ("see", "lamp") not in told
+    assert (told["where", "duck"], told["where", "sofa"]) == ({"left"}, {"middle"})
+    assert (told["far", "duck"], told["far", "sofa"]) == ({"1 meter"}, {"3 meters"})
+    assert (told["near", "duck"], told["near", "sofa"]) == ({"yes"}, {"no"})
+    assert told["reached", "duck"] == {"yes"}
+    assert told["reached", "barn"] == {"no"}
+    assert told["place", ""] == set(SCENES)
+
+
+def test_half_of_what_can_be_no_is_yes(checkpoint: Checkpoint, questions: Questions) -> None:
+    sights = torch.zeros(1, len(THINGS), 3)
+    sights[0, :6] = torch.tensor([0.1, 0.5, 1.0])
+    asked = draw(questions, sights, 2000)
+    answers = words(checkpoint, asked.answer, asked.answer_rows)
+    for kind in ("see", "reached"):
+        said = [a for a, k, w in zip(answers, asked.kind, asked.weight, strict=True) if KINDS[k] == kind and w]
+        assert said.count("yes") / len(said) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_packed_row_answers_as_the_model_does_in_use(checkpoint: Checkpoint, questions: Questions) -> None:
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    size = model.config.vision.patch_size
+    pictures = torch.randint(256, (3, 2 * size, 3 * size, 3), generator=torch.Generator().manual_seed(0)).byte()
+    sights = torch.zeros(1, len(THINGS), 3)
+    sights[..., (SHARE, X, DISTANCE)] = torch.tensor([0.1, 0.3, 2.6])
+    asked = draw(questions, sights, 3)
+    logits, targets, there = Answering(model, tokenizer)._read(pictures, asked)
+    for i in range(3):
+        patches = cut_patches((pictures[i].float() / 255 * 2 - 1).permute(2, 0, 1)[None], size)[0]
+        ids = asked.question[i, : asked.question_rows[i]].tolist()
+        blocks = [SeenPicture(patches, (2, 3)), Words(ids)]
+        contexts = prefill(model, tokenizer.image_markers, [EMPTY], [blocks])
+        seen: list[torch.Tensor] = []
+        write(model, contexts, tokenizer.start, tokenizer.end, 1, watch=seen.append)
+        torch.testing.assert_close(logits[i, 0], seen[0][0], atol=2e-4, rtol=1e-3)
+        told = words(checkpoint, asked.answer, asked.answer_rows)[i]
+        assert tokenizer.decode(targets[i][there[i]].tolist()).startswith(told)
+
+
+def test_unclear_questions_weigh_nothing(checkpoint: Checkpoint, questions: Questions) -> None:
+    answering = Answering(checkpoint.model, checkpoint.tokenizer)
+    size = checkpoint.model.config.vision.patch_size
+    pictures = torch.zeros(4, size, size, 3, dtype=torch.uint8)
+    sights = torch.full((1, len(THINGS), 3), 0.5)
+    asked = draw(questions, sights, 4)
+    one = replace(asked, weight=torch.tensor([1.0, 0, 0, 0]))
+    other = replace(one, answer=torch.cat((one.answer[:1], one.answer[:1].expand(3, -1))))
+    torch.testing.assert_close(answering.loss(pictures, one), answering.loss(pictures, other))
+    assert answering.loss(pictures, replace(asked, weight=torch.zeros(4))) == 0
+
+
+def test_every_question_names_its_thing_or_none() -> None:
+    for kind, phrases in QUESTIONS.items():
+        assert all(("{thing}" in phrase) == (kind != "place") for phrase in phrases)
+    assert len(set(THINGS)) == len(THINGS)
