@@ -22,7 +22,7 @@ from bagel.embed import grid_positions
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.train.data import Walks
-from bagel.train.vocabulary import QUESTIONS, THINGS
+from bagel.train.vocabulary import QUESTIONS, SEVERAL, THINGS
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
 
@@ -62,6 +62,7 @@ class Questions:
         self.questions, self.question_rows = _table(questions, device)
         self.answers, self.answer_rows = _table(answers, device)
         self.most, self.present = most, present
+        self.several = torch.tensor([thing in SEVERAL for thing in THINGS], device=device)
 
     def draw(self, sights: Tensor, scenes: Tensor) -> Asked:
         """One question for each of B pictures with sights [B, T, 3] of scenes [B]; half of the yes-or-no are yes."""
@@ -71,6 +72,7 @@ class Questions:
         thing = self._thing(sights, scenes, kind, yes)
         share, x, distance = sights[torch.arange(b, device=device), thing].unbind(-1)
         answer, clear = _truth(kind, share, x, distance)
+        clear &= ~self.several[thing] | (kind != KINDS.index("where"))
         answer = torch.where(kind == KINDS.index("place"), len(_WORDS) + scenes, answer)
         wording = torch.randint(self.most, (b,), device=device)
         row = (kind * self.most + wording) * len(THINGS) + thing

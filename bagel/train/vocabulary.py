@@ -108,6 +108,7 @@ THINGS = (
     "barn", "mill", "lighthouse", "pond", "gazebo", "statue", "flowers", "tree", "car", "house", "vase", "teapot",
     "robot", "head", "totem", "cactus", "cubes", "blocks", "column",
 )  # fmt: skip
+SEVERAL = frozenset({"picture", "tree", "flowers", "column"})  # often more than one, so that "where" has no answer
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "see": ("do you see the {thing}?", "can you see the {thing}?", "is the {thing} in view?"),
     "where": ("where is the {thing}?", "on which side is the {thing}?", "left, middle or right: the {thing}?"),
