@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from bagel.train.vocabulary import PHRASES, THINGS
 from world import models
 from world.errors import ModelError
+from world.phrases import PHRASES
+from world.questions import THINGS
 from world.types import Action, Scene, State, TrueWorld
 from world.walks import HELD_OUT, Stroll, bumped
 from world.words import understand

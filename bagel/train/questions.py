@@ -22,15 +22,13 @@ from bagel.embed import grid_positions
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.train.data import Walks
-from bagel.train.vocabulary import QUESTIONS, SEVERAL, THINGS
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
+from world.questions import FARTHEST, QUESTIONS, SEEN, SEVERAL, THINGS, far_words
 
 SHARE, X, DISTANCE = range(3)  # of a sight, as numbers
-SEEN = 0.004  # share of the picture from which on a thing counts as seen
 KINDS = tuple(QUESTIONS)
-_FARTHEST = 9  # m, the farthest that has an answer of its own
-_WORDS = ("yes", "no", "left", "middle", "right", "1 meter", *(f"{n} meters" for n in range(2, _FARTHEST + 1)), "far")
+_WORDS = ("yes", "no", "left", "middle", "right", *(far_words(n) for n in range(1, FARTHEST + 1)), "far")
 
 
 @dataclass(frozen=True)
@@ -98,12 +96,12 @@ class Questions:
 
 
 def _truth(kind: Tensor, share: Tensor, x: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-    """The answer, into _WORDS, and whether it is beyond doubt: what is nearly seen, near or left is not asked."""
+    """world.questions.truth for B sights: the answer, into _WORDS, and whether there is one."""
     seen, hidden = share >= SEEN, share == 0
     middle = (x > 0.2) & (x < 0.8)
     side = torch.where(x < 0.5, _WORDS.index("left"), _WORDS.index("right"))
     side = torch.where((x - 0.5).abs() < 0.1, _WORDS.index("middle"), side)
-    meters = distance.round().clamp(1, _FARTHEST + 1).long() - 1 + _WORDS.index("1 meter")
+    meters = distance.round().clamp(1, FARTHEST + 1).long() - 1 + _WORDS.index("1 meter")
     yes, no = _WORDS.index("yes"), _WORDS.index("no")
     reached = seen & (distance < 1.5) & middle
     by_kind = {

@@ -27,9 +27,9 @@ from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
-from bagel.train.vocabulary import PHRASES
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
+from world.phrases import PHRASES
 
 # Measured on an H100 at head size 64: 0.29 ms forward, 0.86 with torch's own choice.
 FORWARD = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4, "fwd_num_stages": 3}

@@ -12,9 +12,9 @@ from bagel.sampler import Velocity
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.train.layout import Layout
-from bagel.train.vocabulary import PHRASES
 from bagel.train.world import Objective, Phrases, WorldTraining, draw_times
 from bagel.weights import Checkpoint
+from world.phrases import PHRASES
 from world.types import Action, vocabulary
 from world.words import understand
 

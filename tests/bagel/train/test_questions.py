@@ -7,11 +7,12 @@ import torch
 
 from bagel.context import EMPTY
 from bagel.prefill import SeenPicture, Words, prefill
-from bagel.train.questions import DISTANCE, KINDS, SEEN, SHARE, Answering, Asked, Questions, X
-from bagel.train.vocabulary import QUESTIONS, THINGS
+from bagel.train.questions import DISTANCE, KINDS, SHARE, Answering, Asked, Questions, X
 from bagel.vit import cut_patches
 from bagel.weights import Checkpoint
 from bagel.write import write
+from world.questions import QUESTIONS, SEEN, THINGS, truth
+from world.types import Sight
 
 SCENES = ("studio", "garden")
 
@@ -56,6 +57,29 @@ def test_answers_are_what_the_sights_say(checkpoint: Checkpoint, questions: Ques
     assert told["reached", "duck"] == {"yes"}
     assert told["reached", "barn"] == {"no"}
     assert told["place", ""] == set(SCENES)
+
+
+def test_many_answers_at_once_are_the_answers_one_by_one(checkpoint: Checkpoint, questions: Questions) -> None:
+    generator = torch.Generator().manual_seed(0)
+    share = torch.rand(600, len(THINGS), generator=generator) * 0.02 - 0.01
+    x = torch.rand(600, len(THINGS), generator=generator)
+    distance = 11 * torch.rand(600, len(THINGS), generator=generator)
+    sights = torch.stack((share.clamp(min=0), x, distance), -1)
+    asked = questions.draw(sights, torch.zeros(600, dtype=torch.long))
+    rows = zip(
+        asked.kind.tolist(),
+        words(checkpoint, asked.question, asked.question_rows),
+        words(checkpoint, asked.answer, asked.answer_rows),
+        asked.weight.tolist(),
+        sights,
+        strict=True,
+    )
+    for kind, question, answer, weight, seen in rows:
+        if KINDS[kind] != "place":
+            thing = next(t for t in THINGS if f"the {t}" in question)
+            share, x, distance = seen[THINGS.index(thing)].tolist()
+            expected = truth(KINDS[kind], thing, Sight(share, x, distance) if share else None)
+            assert (answer if weight else None) == expected, question
 
 
 def test_half_of_what_can_be_no_is_yes(checkpoint: Checkpoint, questions: Questions) -> None:
