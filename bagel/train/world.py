@@ -58,18 +58,19 @@ class WorldTraining:
 
 
 class Phrases:
-    """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length."""
+    """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length.
+
+    Where the place's name makes a text too long for `words` rows, it is left out.
+    """
 
     def __init__(
         self, tokenizer: Tokenizer, walk: WalkConfig, scenes: tuple[str, ...], words: int, device: str
     ) -> None:
         most = max(map(len, PHRASES.values()))
-        rows = [
-            tokenizer.prompt(walk.words(scene, phrases[wording % len(phrases)]))
-            for scene in (*scenes, "")
-            for phrases in PHRASES.values()
-            for wording in range(most)
-        ]
+        texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in PHRASES.values() for k in range(most)]
+        rows = [tokenizer.prompt(walk.words(scene, phrase)) for scene, phrase in texts]
+        bare = [tokenizer.prompt(phrase) for _, phrase in texts]
+        rows = [row if len(row) <= words else short for row, short in zip(rows, bare, strict=True)]
         if (longest := max(map(len, rows))) > words:
             raise ValueError(f"the longest text takes {longest} rows and the layout gives {words}: raise `words`")
         self.shape = (len(scenes) + 1, len(PHRASES), most)

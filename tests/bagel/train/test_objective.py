@@ -86,7 +86,7 @@ def test_all_phrases_of_a_move_mean_the_same(move: str) -> None:
 
 def test_all_phrases_fit_the_windows_of_the_shipped_model() -> None:
     tokenizer, walk = Tokenizer.from_directory(TINY), read_config(TINY).walk
-    Phrases(tokenizer, walk, ("studio", "gallery", "garden", "tabletop"), WorldTraining().words, "cpu")
+    Phrases(tokenizer, walk, ("studio", "gallery", "garden", "tabletop", "maze"), WorldTraining().words, "cpu")
 
 
 def test_times_lie_in_the_unit_interval_and_some_are_pure_noise() -> None:
