@@ -20,7 +20,7 @@ from world.types import Action, Frame, Scene, State, WorldModel, vocabulary
 MOVED = 1.0  # grey levels; the least that other words must change (tiny 8 to 55, sim 43 and more)
 FOLLOWED = 0.1  # of what a picture changed, the least that must arrive in the next frame (tiny 0.95 to 1.05)
 SAMPLED = 0.1  # grey levels; the least that other noise or other settings must change (tiny 1.5 to 3.3)
-ROUNDING = 0.5  # grey levels; the most that a restart may change: what was read at once is read in parts (tiny 0.0, in bfloat16 too)
+ROUNDING = 0.5  # grey levels; the most that a restart may change, as the past is read in other parts (tiny 0.0)
 FLAT = 0.25  # of the start picture's contrast (tiny 0.96 and more; its decoder makes 0.16 of latents that are 0)
 NOISY = 0.22  # roughness (pictures 0.07 to 0.15, tiny's decoder 0.30 of random latents, white noise 1.0) ...
 NOISIER = 1.5  # ... or so many times that of the start picture, where that is itself full of detail
