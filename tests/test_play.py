@@ -96,6 +96,10 @@ class Hand:
             self.rest()
 
     @property
+    def walked(self) -> list[State]:
+        return [self.game.shelf.state(node) for node in self.game.timeline.path()]
+
+    @property
     def state(self) -> State:
         assert self.game.state is not None
         return self.game.state
@@ -122,7 +126,7 @@ def at_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def test_keys_walk(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_UP, pygame.K_w, pygame.K_LEFT, pygame.K_a, pygame.K_q, pygame.K_z, pygame.K_SPACE)
-    names = [action.name for state in hand.game.states for action in state.actions[-1:]]
+    names = [action.name for state in hand.walked for action in state.actions[-1:]]
     assert names == ["forward", "forward", "left", "strafe_left", "up", "object_left", "stay"]
     assert hand.state.pose.yaw == 15.0
     assert hand.state.seed == 5
@@ -206,7 +210,7 @@ def test_reset_begins_the_very_same_walk(at_window: Callable[..., Hand]) -> None
     hand.walk(pygame.K_UP, pygame.K_LEFT)
     seen = hand.state.digest()
     hand.walk(pygame.K_r)
-    assert (hand.state.step, len(hand.game.states)) == (0, 1)
+    assert (hand.state.step, len(hand.walked)) == (0, 1)
     hand.walk(pygame.K_UP, pygame.K_LEFT)
     assert hand.state.digest() == seen
 
@@ -329,7 +333,9 @@ def test_what_cannot_be_saved_is_told(at_window: Callable[..., Hand], tmp_path: 
 def test_every_size_of_window_is_drawn(at_window: Callable[..., Hand], size: tuple[int, int]) -> None:
     hand = at_window()
     pygame.display.set_mode(size, pygame.RESIZABLE)
-    hand.walk(pygame.K_v, pygame.K_UP, pygame.K_p, pygame.K_h, pygame.K_h)
+    hand.walk(
+        pygame.K_v, pygame.K_UP, pygame.K_b, pygame.K_BACKSPACE, pygame.K_LEFT, pygame.K_p, pygame.K_h, pygame.K_h
+    )
     hand.game.problem = "something with a long explanation " * 9
     hand.player.tick()
     assert pygame.display.get_surface().get_size() == size

@@ -11,7 +11,7 @@ import numpy as np
 
 from world.checks import CHECKS, RESTART, Check, NotForThisError, Sampled, Subject
 from world.errors import WorldError
-from world.gauges import difference, peak_gpu_bytes, resident_bytes
+from world.gauges import difference, in_words, peak_gpu_bytes, resident_bytes
 from world.settings import PRESETS
 from world.types import Scene, WorldModel, WorldSpec
 
@@ -168,8 +168,10 @@ def _memory(before: int | None, loaded: int | None) -> Finding:
     figure = "this system does not tell"
     if before is not None and loaded is not None and now is not None:
         numbers |= {"before_bytes": before, "loaded_bytes": loaded, "now_bytes": now}
-        figure = f"{_mb(before)} before loading, {_mb(loaded)} after, {_mb(now)} now"
-    return Finding("memory", "measured", figure + (f"; at most {_mb(gpu)} on the GPU" if gpu else ""), numbers=numbers)
+        figure = f"{in_words(before)} before loading, {in_words(loaded)} after, {in_words(now)} now"
+    return Finding(
+        "memory", "measured", figure + (f"; at most {in_words(gpu)} on the GPU" if gpu else ""), numbers=numbers
+    )
 
 
 def _timed(work: Callable[[], _T]) -> tuple[float, _T]:
@@ -180,7 +182,3 @@ def _timed(work: Callable[[], _T]) -> tuple[float, _T]:
 
 def _ms(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
-
-
-def _mb(num_bytes: float) -> str:
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

@@ -47,3 +47,10 @@ def peak_gpu_bytes() -> int:
     if torch is None or not torch.cuda.is_initialized():
         return 0
     return int(torch.cuda.max_memory_allocated())
+
+
+def in_words(num_bytes: float | None) -> str:
+    """A size for a person."""
+    if num_bytes is None:
+        return "unknown"
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

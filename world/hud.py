@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import pygame
 
-from world import keys, lettering, window
+from world import filmstrip, keys, lettering, window
 from world.game import Game
-from world.types import Frame, Scene
+from world.gauges import in_words, resident_bytes
+from world.types import Frame
 from world.window import ACCENT, ALARM, BACKGROUND, DIM, PANEL, TEXT, Rect
 
 PANEL_WIDTH = 19.0  # letters
+LETTERS = 53  # what the longest panel needs, one below the other
 MIN_HEIGHT = 610  # pixels of a new window: below, the smallest letters leave no room for all keys
 SLOW = 0.25  # s after which a running step is shown as such
 
@@ -23,13 +25,13 @@ def window_size(side: int) -> tuple[int, int]:
 
     What the model makes of a start picture is not known yet, so the room is square.
     """
-    height = max(MIN_HEIGHT, side + 2 * _letter_size(side))
+    height = max(MIN_HEIGHT, math.ceil(side / (1 - (2 + filmstrip.HEIGHT) / LETTERS)))
     return side + round((PANEL_WIDTH + 3) * _letter_size(height)), height
 
 
 def _letter_size(height: int) -> int:
     """Pixels, for a window that is `height` high: everything grows with it."""
-    return max(11, min(40, height // 51))  # 51 letters are what the longest panel needs
+    return max(11, min(40, height // LETTERS))
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Hud:
     """Draws a `Game` onto a window's surface of any size."""
 
     def __init__(self) -> None:
+        self.strip = filmstrip.Filmstrip()
         self._shown: tuple[Frame, tuple[int, int]] | None = None
         self._picture: pygame.Surface | None = None
         self._told: object = None  # what the column shows
@@ -66,21 +69,31 @@ class Hud:
             self._blit_column(surface, column, size, game, overlay)
             box = pygame.Rect(0, 0, column.left, box.height)
         stage = box.inflate(-2 * margin, -2 * margin)
+        strip = round(filmstrip.HEIGHT * size)
+        with_strip = with_panel and strip < 0.2 * stage.height
+        if with_strip:
+            stage.height -= strip
         frame = game.state.frame if game.state else game.scene.starts[0].frame
         place = self._blit_frame(surface, frame, stage, radius=size)
+        if with_strip:
+            under = place if place.width > 0.6 * stage.width else stage
+            below = pygame.Rect(under.left, stage.bottom + margin, under.width, strip - margin // 2)
+            self.strip.draw(surface, below, size, game.timeline, game.shelf)
+        else:
+            self.strip.clear()
         self._draw_over(surface, place, size, game, overlay)
 
     def _blit_column(self, surface: pygame.Surface, rect: Rect, size: int, game: Game, overlay: Overlay) -> None:
         """Drawn anew only when something in it changed: sixty times a second its hundred parts would cost a core."""
         facts = _facts(game)
-        told = (rect.size, game.scene.name, facts, overlay.held)
+        told = (rect.size, game.scene.name, facts, overlay.held, tuple(game.latencies))
         if self._column is None or told != self._told:
             self._told = told
             self._column = pygame.Surface(rect.size)
             self._column.fill(BACKGROUND)
             inside = self._column.get_rect()
             window.panel(self._column, inside, PANEL, radius=size)
-            _Column(self._column, inside, size).draw(game.scene, facts, overlay.held)
+            _Column(self._column, inside, size).draw(game, facts, overlay.held)
         surface.blit(self._column, rect)
 
     def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int) -> Rect:
@@ -119,8 +132,8 @@ class _Column:
         self._x, self._right = rect.left + round(1.4 * size), rect.right - round(1.4 * size)
         self._y = rect.top + round(1.9 * size)
 
-    def draw(self, scene: Scene, facts: list[tuple[str, str]], held: frozenset[str]) -> None:
-        size = self._size
+    def draw(self, game: Game, facts: list[tuple[str, str]], held: frozenset[str]) -> None:
+        size, scene = self._size, game.scene
         width = self._right - self._x
         title = lettering.fitted(_sentence(scene.name.replace("_", " ")), round(1.7 * size), width)
         window.text(self._surface, title, (self._x, self._y), round(1.7 * size))
@@ -130,6 +143,8 @@ class _Column:
             self._y += round(1.25 * size)
         self._y += round(0.7 * size)
         for label, value in facts:
+            if label == "Speed":
+                self._curve(list(game.latencies))
             self._row(label, value)
         self._rule()
         names = {action.name for action in scene.actions}
@@ -146,6 +161,17 @@ class _Column:
         room = self._right - self._x - 5.2 * size
         window.text(self._surface, lettering.fitted(value, size, room), (self._right, self._y), size, TEXT, "right")
         self._y += round(1.55 * size)
+
+    def _curve(self, seconds: list[float]) -> None:
+        """The last steps' times as small bars between the row's label and its value, the slowest as high as the row."""
+        size, width = self._size, max(2, self._size // 6)
+        left, right, height = self._x + 3.6 * size, self._right - 6.6 * size, 1.1 * size
+        shown = seconds[-int((right - left) // (width + 1)) :]
+        for i, value in enumerate(reversed(shown)):
+            tall = max(2, round(height * value / max(shown)))
+            bar = pygame.Rect(round(right) - (i + 1) * (width + 1), 0, width, tall)
+            bar.bottom = round(self._y + height / 2)
+            pygame.draw.rect(self._surface, window.EDGE if i else ACCENT, bar)
 
     def _rule(self) -> None:
         y = self._y + round(0.1 * self._size)
@@ -177,15 +203,24 @@ def _facts(game: Game) -> list[tuple[str, str]]:
     facts = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
         ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
-        ("Latency", f"{1000 * statistics.median(game.latencies):.0f} ms" if game.latencies else "no step yet"),
-        ("Step", str(state.step if state else 0)),
+        ("Latency", _latency(list(game.latencies))),
+        ("Memory", in_words(resident_bytes())),
+        ("Step", f"{state.step if state else 0} · seed {game.seed}"),
         ("Action", state.actions[-1].text if state and state.actions else "none yet"),
         ("Place", f"{pose.x:.1f}, {pose.y:.1f} m"),
         ("Gaze", f"{pose.yaw:.0f}°, {'up' if pose.pitch >= 0 else 'down'} {abs(pose.pitch):.0f}°"),
     ]
     if any(action.object_yaw for action in game.scene.actions):
         facts.append(("Object", f"{pose.object_yaw:.0f}°"))
-    return [*facts, ("Seed", str(game.seed))]
+    return facts
+
+
+def _latency(seconds: list[float]) -> str:
+    """The median, and what only one step of a hundred exceeds."""
+    if not seconds:
+        return "no step yet"
+    p99 = sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
+    return f"{1000 * statistics.median(seconds):.0f} ms, p99 {1000 * p99:.0f}"
 
 
 def _patience(game: Game) -> str:

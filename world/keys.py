@@ -25,7 +25,8 @@ MOVES: tuple[Binding, ...] = (
 )
 
 VERBS: tuple[Binding, ...] = (
-    Binding("undo", ("Backspace",), ("undo",), (("backspace",),)),
+    Binding("undo, redo", ("Backspace", "Y"), ("undo", "redo"), (("backspace",), ("y",))),
+    Binding("bookmark, next", ("B", "J"), ("bookmark", "next bookmark"), (("b",), ("j",))),
     Binding("start again", ("R",), ("reset",), (("r",),)),
     Binding("next scene", ("Tab",), ("scene",), (("tab",),)),
     Binding("dream, truth", ("T",), ("switch",), (("t",),)),

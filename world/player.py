@@ -86,6 +86,11 @@ class Player:
             self._held.clear()  # the key's release would go to another window
         elif event.type == pygame.KEYUP:
             self._held.pop(event.key, None)
+        elif event.type == pygame.MOUSEWHEEL:
+            self._hud.strip.scroll(event.x - event.y)
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
+            if (node := self._hud.strip.node_at(event.pos)) is not None:
+                self.game.go_to(node)
         elif event.type == pygame.KEYDOWN:
             self.game.problem = ""
             name = pygame.key.name(event.key)
@@ -117,6 +122,14 @@ class Player:
             case "undo":
                 if not game.undo():
                     self._tell("This is where the walk begins")
+            case "redo":
+                if not game.redo():
+                    self._tell("This is where the walk ends")
+            case "bookmark":
+                self._tell("Bookmark set" if game.bookmark() else "Bookmark taken away")
+            case "next bookmark":
+                if not game.go_to_next_bookmark():
+                    self._tell("No bookmark elsewhere: B sets one")
             case "reset":
                 game.reset()
             case "scene":

@@ -45,7 +45,7 @@ class Shelf:
         self._recent: OrderedDict[int, State] = OrderedDict()  # the last used at the end
         self._spilled: dict[int, _Spilled] = {}
         self._places: dict[bytes, _Place] = {}  # by the array's digest
-        self._file = tempfile.TemporaryFile(prefix="bagel-world-")  # noqa: SIM115 (open as long as the shelf)
+        self._file = tempfile.TemporaryFile(buffering=0, prefix="bagel-world-")  # noqa: SIM115 (open as long as the shelf)
 
     def put(self, key: int, state: State) -> None:
         """Keeps `state`. Raises OSError where the disk is full; the state is kept all the same, in memory."""
@@ -89,8 +89,9 @@ class Shelf:
         found = self._places.get(digest.digest())
         if found is None:
             found = _Place(self._file.seek(0, 2), array.shape, array.dtype)
-            self._file.write(array.data)
-            self._file.flush()  # a full disk is met here, before anything counts as written
+            left = array.data.cast("B")
+            while left:
+                left = left[self._file.write(left) :]
             self._places[digest.digest()] = found
         return found
 
