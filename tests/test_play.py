@@ -51,7 +51,9 @@ class Forgetful(ToyWorld):
         if actions[0].name == "back":
             raise ModelError("the model lost its way: load it again")
         if actions[0].name == "up":
-            raise RuntimeError("out of memory")
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if actions[0].name == "down":
+            raise KeyError("layers.7")
         return super().step(states, actions)
 
 
@@ -283,7 +285,10 @@ def test_an_error_shows_as_a_card_and_costs_nothing_else(at_window: Callable[...
     assert pygame.image.tobytes(pygame.display.get_surface(), "RGB") != before
     assert hand.state.step == 1
     hand.walk(pygame.K_q)
-    assert hand.game.problem == "RuntimeError: out of memory"
+    assert "not enough memory" in hand.game.problem
+    hand.walk(pygame.K_e)
+    assert "KeyError: 'layers.7'" in hand.game.problem
+    assert "python -m world doctor --model toy" in hand.game.problem
     hand.walk(pygame.K_UP)
     assert (hand.state.step, hand.game.problem) == (2, "")
 

@@ -74,6 +74,24 @@ def test_the_strip_shows_what_was_seen(at_window: Callable[..., Hand]) -> None:
         assert np.abs(inner - hand.game.shelf.frame(node).mean((0, 1))).max() < 25  # its middle, so roughly
 
 
+def test_the_frame_under_the_mouse_is_shown_large(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_LEFT, pygame.K_BACKSPACE, pygame.K_RIGHT)
+    [dot] = [rect for rect, node in hand.player._hud.strip._under if node == 2]
+    above = pygame.Rect(dot.centerx - 20, dot.top - 150, 40, 60)  # in the frame, where nothing else is drawn
+
+    def seen() -> bytes:
+        hand.player.tick()
+        return pygame.image.tobytes(pygame.display.get_surface().subsurface(above), "RGB")
+
+    before = seen()
+    pygame.event.post(pygame.event.Event(pygame.MOUSEMOTION, pos=dot.center, rel=(0, 0), buttons=(0, 0, 0)))
+    assert seen() != before
+    assert hand.game.shelf.words(2) == "2 · turn left"
+    pygame.event.post(pygame.event.Event(pygame.WINDOWLEAVE))
+    assert seen() == before
+
+
 def test_a_click_gives_up_the_step_in_the_making(at_window: Callable[..., Hand]) -> None:
     world = Patient()
     hand = at_window({"toy": world})

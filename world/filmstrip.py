@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 import pygame
 
-from world import window
+from world import lettering, window
 from world.shelf import Shelf
 from world.timeline import NOWHERE, Timeline
 from world.types import Frame
-from world.window import ACCENT, BACKGROUND, DIM, EDGE, PANEL, RAISED, Rect
+from world.window import ACCENT, BACKGROUND, DIM, EDGE, PANEL, Rect
 
-HEIGHT = 6.6  # letters
-_THUMB = 3.9  # letters, the height of a small frame
-_LANE = 0.9  # letters between two lines of dots
+HEIGHT = 7.0  # letters
+_THUMB = 3.6  # letters, the height of a small frame
+_LANE = 0.75  # letters between two lines of dots
 _NUM_LANES = 3  # lines of dots at most; further forks show when one goes near them
 _NEW_A_DRAW = 2  # small frames made at one drawing: many that come into view at once must not stall the window
 _KEPT = 512  # small frames
+_GLANCE = 2.5  # how much larger the frame under the mouse is shown
 _UNDONE = 110  # of 255: how bright it is where one has been and went back from
 
 
@@ -80,6 +81,12 @@ class Filmstrip:
         self._layout: _Layout | None = None
         self._scrolled = 0  # columns away from where one is
         self._under: list[tuple[Rect, int]] = []
+        self._pointer: tuple[int, int] | None = None
+        self._glance: tuple[tuple[Shelf, int, int], pygame.Surface] | None = None
+
+    def point(self, place: tuple[int, int] | None) -> None:
+        """Where the mouse is in the window; None when it left."""
+        self._pointer = place
 
     def scroll(self, num: int) -> None:
         """So many columns to the right, until the next move."""
@@ -102,7 +109,7 @@ class Filmstrip:
             self._layout, self._scrolled = _laid_out(timeline), 0
         grid = self._grid(rect, size, shelf, self._layout)
         clip = surface.get_clip()
-        surface.set_clip(rect.inflate(size // 2, size // 2))  # the mark of where one is stands out a little
+        surface.set_clip(rect.inflate(size, size))  # the mark of where one is stands out a little
         for nodes in self._layout.branches:
             self._draw_branch(surface, grid, nodes)
         columns = range(grid.first, min(grid.first + grid.visible, len(self._layout.line)))
@@ -111,6 +118,8 @@ class Filmstrip:
             self._draw_thumb(surface, grid, column)
         surface.set_clip(clip)
         _draw_bar(surface, grid, self._layout.num_columns)
+        if self._pointer is not None and (node := self.node_at(self._pointer)) not in (None, timeline.here):
+            self._draw_glance(surface, grid, node, shelf)
 
     def _grid(self, rect: Rect, size: int, shelf: Shelf, layout: _Layout) -> _Grid:
         height = round(_THUMB * size)
@@ -151,6 +160,22 @@ class Filmstrip:
             _draw_dot(surface, (place.right - size // 2, place.top + size // 2), round(0.8 * size), BACKGROUND)
             _draw_dot(surface, (place.right - size // 2, place.top + size // 2), round(0.55 * size), ACCENT)
 
+    def _draw_glance(self, surface: pygame.Surface, grid: _Grid, node: int, shelf: Shelf) -> None:
+        """What was seen at the node under the mouse, above it."""
+        size, made_for = grid.size, (shelf, node, grid.size)
+        if self._glance is None or self._glance[0] != made_for:
+            large = round(_GLANCE * grid.thumb[0]), round(_GLANCE * grid.thumb[1])
+            self._glance = made_for, window.picture(shelf.frame(node), large, radius=size // 2)
+        picture = self._glance[1]
+        place = picture.get_rect().inflate(size, 2.6 * size)
+        under = next(rect for rect, n in self._under if n == node)
+        place.midbottom = (under.centerx, grid.rect.top - size // 2)
+        place.clamp_ip(surface.get_rect().inflate(-size, -size))
+        window.panel(surface, place, PANEL, radius=size)
+        surface.blit(picture, (place.left + size // 2, place.top + size // 2))
+        words = lettering.fitted(shelf.words(node), size, place.width - size)
+        window.text(surface, words, (place.centerx, place.bottom - 1.1 * size), size, anchor="center")
+
     def _draw_branch(self, surface: pygame.Surface, grid: _Grid, nodes: tuple[int, ...]) -> None:
         """A line from its fork through its dots; those out of sight are left out."""
         if self._layout is None:
@@ -170,7 +195,7 @@ class Filmstrip:
         for node in nodes[low - begin : high - begin + 1]:
             center = grid.center(*places[node])
             marked = node in timeline.bookmarks
-            _draw_dot(surface, center, round(0.62 * grid.size), ACCENT if marked else DIM)
+            _draw_dot(surface, center, round(0.55 * grid.size), ACCENT if marked else DIM)
             target = pygame.Rect(0, 0, grid.pitch, round(_LANE * grid.size))
             target.center = center
             if grid.rect.collidepoint(center):
@@ -198,4 +223,4 @@ def _draw_bar(surface: pygame.Surface, grid: _Grid, num_columns: int) -> None:
     part = track.copy()
     part.width = max(2 * grid.size, track.width * grid.visible // num_columns)
     part.left += (track.width - part.width) * grid.first // (num_columns - grid.visible)
-    window.panel(surface, part, RAISED, radius=height)
+    window.panel(surface, part, EDGE, radius=height)

@@ -140,7 +140,7 @@ class Game:
         if error is None:
             new = job.take(job.future.result())
         elif job.wanted:
-            self.problem = _for_a_person(error)
+            self.problem = _for_a_person(error, self.loading if job.kind == "load" else self.address)
             self._next = None
         if self._next is not None:
             waiting, self._next = self._next, None
@@ -312,7 +312,12 @@ class _Worker:
                 future.set_result(result)
 
 
-def _for_a_person(error: BaseException) -> str:
+def _for_a_person(error: BaseException, address: str) -> str:
+    """What happened and what to do; the project's own errors say both already."""
     _log.debug("the model failed", exc_info=error)
     text = " ".join(str(error).split())
-    return text if isinstance(error, WorldError | ValueError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, WorldError | ValueError):
+        return text
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return f"There is not enough memory for this step ({text}): close what else uses it, or take a smaller picture"
+    return f"{type(error).__name__}: {text}. What is wrong with the model: python -m world doctor --model {address}"

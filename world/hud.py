@@ -144,7 +144,7 @@ class _Column:
         self._y += round(0.7 * size)
         for label, value in facts:
             if label == "Speed":
-                self._curve(list(game.latencies))
+                self._curve(list(game.latencies), lettering.length(value, size))
             self._row(label, value)
         self._rule()
         names = {action.name for action in scene.actions}
@@ -162,11 +162,11 @@ class _Column:
         window.text(self._surface, lettering.fitted(value, size, room), (self._right, self._y), size, TEXT, "right")
         self._y += round(1.55 * size)
 
-    def _curve(self, seconds: list[float]) -> None:
-        """The last steps' times as small bars between the row's label and its value, the slowest as high as the row."""
+    def _curve(self, seconds: list[float], room: float) -> None:
+        """The last steps' times as small bars, the slowest as high as the row, beside a value that takes `room`."""
         size, width = self._size, max(2, self._size // 6)
-        left, right, height = self._x + 3.6 * size, self._right - 6.6 * size, 1.1 * size
-        shown = seconds[-int((right - left) // (width + 1)) :]
+        left, right, height = self._x + 3.6 * size, self._right - room - 0.8 * size, 1.1 * size
+        shown = seconds[-max(1, int((right - left) // (width + 1))) :]
         for i, value in enumerate(reversed(shown)):
             tall = max(2, round(height * value / max(shown)))
             bar = pygame.Rect(round(right) - (i + 1) * (width + 1), 0, width, tall)
@@ -202,6 +202,7 @@ def _facts(game: Game) -> list[tuple[str, str]]:
     pose = state.pose if state else game.scene.starts[0].pose
     facts = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
+        ("Device", f"{model.spec.device}, {model.spec.dtype}" if model else "loading"),
         ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
         ("Latency", _latency(list(game.latencies))),
         ("Memory", in_words(resident_bytes())),

@@ -86,6 +86,10 @@ class Player:
             self._held.clear()  # the key's release would go to another window
         elif event.type == pygame.KEYUP:
             self._held.pop(event.key, None)
+        elif event.type == pygame.MOUSEMOTION:
+            self._hud.strip.point(event.pos)
+        elif event.type == pygame.WINDOWLEAVE:
+            self._hud.strip.point(None)
         elif event.type == pygame.MOUSEWHEEL:
             self._hud.strip.scroll(event.x - event.y)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
