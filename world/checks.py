@@ -120,7 +120,8 @@ def _noise(subject: Subject) -> Verdict:
 
 def _copy(subject: Subject) -> Verdict:
     start, model = subject.start.frame, subject.model
-    coded = difference(model.reconstruct([start])[0], start) if isinstance(model, Coded) else 0.0
+    coding = "reconstruct" in model.spec.supports and isinstance(model, Coded)
+    coded = difference(model.reconstruct([start])[0], start) if coding else 0.0
     return _at_least(difference(subject.left, start), max(MOVED, COPIED * coded))
 
 

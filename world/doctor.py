@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,24 @@ _T = TypeVar("_T")
 
 _WALK = ("forward", "left", "forward", "right")  # what is timed, again and again
 _NUM_RESETS = 5
+
+
+class _Timings(Protocol):
+    """Of one step at a server, in ms."""
+
+    @property
+    def queue(self) -> float: ...
+
+    @property
+    def compute(self) -> float: ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A model in another process, which tells where the time of the last call went."""
+
+    @property
+    def last_timings(self) -> _Timings: ...
 
 
 @dataclass(frozen=True)
@@ -98,16 +116,20 @@ def _raised(name: str, error: Exception) -> Finding:
 
 
 def _speed(subject: Subject, num_steps: int, tell: Callable[[str], None]) -> list[Finding]:
-    state, seconds = subject.start, []
+    model, state = subject.model, subject.start
+    seconds: list[float] = []
+    elsewhere: list[float] = []  # s of a step that a server spent on it
     for i in range(num_steps):
         tell(f"speed, step {i + 1} of {num_steps}")
         begun = time.perf_counter()
-        (state,) = subject.model.step([state], [subject.move(_WALK[i % len(_WALK)])])
+        (state,) = model.step([state], [subject.move(_WALK[i % len(_WALK)])])
         seconds.append(time.perf_counter() - begun)
+        if isinstance(model, Served):
+            elsewhere.append((model.last_timings.queue + model.last_timings.compute) / 1000)
     median, slow = float(np.median(seconds)), float(np.quantile(seconds, 0.99))
-    calls = [_timed(lambda: subject.model.reset([subject.scene], [subject.seed]))[0] for _ in range(_NUM_RESETS)]
+    calls = [_timed(lambda: model.reset([subject.scene], [subject.seed]))[0] for _ in range(_NUM_RESETS)]
     call = float(np.median(calls))
-    return [
+    findings = [
         Finding(
             "speed",
             "measured",
@@ -121,6 +143,11 @@ def _speed(subject: Subject, num_steps: int, tell: Callable[[str], None]) -> lis
             numbers={"median_s": call},
         ),
     ]
+    if elsewhere:
+        link = float(np.median(np.subtract(seconds, elsewhere)))
+        figure = f"{_ms(link)} of a step, {100 * link / median:.2g}%: what the server did not spend on it"
+        findings.append(Finding("link", "measured", figure, numbers={"median_s": link}))
+    return findings
 
 
 def _presets(subject: Subject, tell: Callable[[str], None]) -> list[Finding]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -240,6 +241,33 @@ def test_a_defect_of_the_tiny_model_fails_exactly_its_check(check: str, broken: 
     scene, tiny = models.load_scene("studio"), models.load("tiny", device="cpu")
     _, findings = examine(lambda: broken(tiny, scene), scene, num_steps=1)
     assert failed(findings) == [check]
+
+
+@dataclass(frozen=True)
+class Timings:
+    queue: float = 0.0
+    compute: float = 0.0
+
+
+class Elsewhere(Broken):
+    """As if at the other end of a slow link."""
+
+    last_timings = Timings()
+
+    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+        begun = time.perf_counter()
+        new = self.world.step(states, actions)
+        self.last_timings = Timings(0.0, 1000 * (time.perf_counter() - begun))
+        time.sleep(0.02)
+        return new
+
+
+def test_the_link_is_told_apart_from_the_model() -> None:
+    scene = toy_scene()
+    _, findings = examine(lambda: Elsewhere(Dreamer(), scene), scene, num_steps=4)
+    by_name = {finding.name: finding.numbers for finding in findings}
+    assert 0.02 <= by_name["link"]["median_s"] <= by_name["speed"]["median_s"]
+    assert "link" not in outcomes(examine(Dreamer, scene, num_steps=1)[1])
 
 
 def test_every_check_is_shown_to_fail() -> None:
