@@ -120,8 +120,9 @@ def _noise(subject: Subject) -> Verdict:
 
 def _copy(subject: Subject) -> Verdict:
     start, model = subject.start.frame, subject.model
-    coding = "reconstruct" in model.spec.supports and isinstance(model, Coded)
-    coded = difference(model.reconstruct([start])[0], start) if coding else 0.0
+    coded = 0.0
+    if "reconstruct" in model.spec.supports and isinstance(model, Coded):
+        coded = difference(model.reconstruct([start])[0], start)
     return _at_least(difference(subject.left, start), max(MOVED, COPIED * coded))
 
 
