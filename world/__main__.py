@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
-from dataclasses import asdict
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from world import ENV_ID, cli, models
-from world.doctor import Finding, examine
+from world import ENV_ID, checkup, cli, models
 from world.settings import PRESETS
 from world.types import Scene, WorldSpec
 
@@ -31,16 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     info.add_argument("--model", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
     info.add_argument("--scene", metavar="SCENE", default="studio", help="a scene, SCENE:START, or a picture's path")
     info.set_defaults(run=_info)
-    doctor = commands.add_parser(
-        "doctor",
-        help="whether a model obeys words, picture, seed and settings, and what it costs",
-        description="Checks a model and measures it; exit status 1 when a check fails.",
-        formatter_class=cli.HelpFormatter,
-    )
-    cli.add_model_arguments(doctor)
-    doctor.add_argument("--steps", type=cli.count, default=20, metavar="N", help="how many steps are timed")
-    doctor.add_argument("--json", action="store_true", help="the findings as JSON, for machines")
-    doctor.set_defaults(run=_doctor)
+    checkup.add_doctor(commands)
     args = parser.parse_args(argv)
     return cli.run(lambda: args.run(args))
 
@@ -59,39 +45,6 @@ def _info(args: argparse.Namespace) -> None:
     console.print(_scene(scene))
     console.print(_actions(scene))
     console.print(_presets())
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    sampler = cli.sampler_of(args)
-    scene = models.load_scene(args.scene)
-    open_model = partial(models.load, args.model, sampler=sampler, device=args.device)
-    console = Console(stderr=args.json, highlight=False)
-    with console.status(f"Examining {args.model}") as status:
-        spec, findings = examine(
-            open_model, scene, args.seed, args.steps, lambda what: status.update(f"Examining {args.model}: {what}")
-        )
-    healthy = all(finding.outcome != "fail" for finding in findings)
-    if args.json:
-        about = {"model": spec.model, "device": spec.device, "dtype": spec.dtype, "scene": scene.name}
-        told = {**about, "seed": args.seed, "healthy": healthy, "findings": [asdict(f) for f in findings]}
-        print(json.dumps(told, indent=2))
-    else:
-        console.print(_findings(f"{spec.model} in {scene.name}, {spec.device}, {spec.dtype}", findings))
-    return 0 if healthy else 1
-
-
-def _findings(title: str, findings: list[Finding]) -> Table:
-    """The doctor's one table: every finding, under a failed one its cause and its cure."""
-    table = _table(title, "", "check", "finding")
-    table.caption = "Frames change and differ in grey levels of 0 to 255, averaged over all pixels."
-    table.caption_justify = "left"
-    style = {"pass": "green", "fail": "bold red", "skipped": "dim", "measured": "cyan"}
-    for finding in findings:
-        told = Text(finding.figure, "dim" if finding.outcome == "skipped" else "")
-        if finding.cause:
-            told.append(f"\n{finding.cause}", "red").append(f"\ncure: {finding.cure}", "yellow")
-        table.add_row(Text(finding.outcome, style[finding.outcome]), finding.name, told)
-    return table
 
 
 def _table(title: str, *columns: str) -> Table:
