@@ -339,7 +339,15 @@ def test_every_size_of_window_is_drawn(at_window: Callable[..., Hand], size: tup
     hand = at_window()
     pygame.display.set_mode(size, pygame.RESIZABLE)
     hand.walk(
-        pygame.K_v, pygame.K_UP, pygame.K_b, pygame.K_BACKSPACE, pygame.K_LEFT, pygame.K_p, pygame.K_h, pygame.K_h
+        pygame.K_v,
+        pygame.K_UP,
+        pygame.K_b,
+        pygame.K_BACKSPACE,
+        pygame.K_LEFT,
+        pygame.K_c,
+        pygame.K_p,
+        pygame.K_h,
+        pygame.K_h,
     )
     hand.game.problem = "something with a long explanation " * 9
     hand.player.tick()

@@ -104,6 +104,23 @@ def test_a_click_gives_up_the_step_in_the_making(at_window: Callable[..., Hand])
     assert (hand.state.step, len(hand.game.timeline)) == (0, 2)
 
 
+def test_branches_are_compared_side_by_side(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_c)
+    assert "No other branch" in hand.player.overlay.notice
+    hand.walk(pygame.K_LEFT, pygame.K_BACKSPACE, pygame.K_RIGHT, pygame.K_BACKSPACE, pygame.K_UP, pygame.K_c)
+    shown = hand.player._hud._shown
+    assert np.array_equal(shown["Here"][0], hand.game.shelf.frame(4))
+    assert np.array_equal(shown["There"][0], hand.game.shelf.frame(3))
+    hand.walk(pygame.K_c)
+    assert np.array_equal(shown["There"][0], hand.game.shelf.frame(2))
+    half = shown["Here"][1].get_width()
+    hand.walk(pygame.K_UP)  # where no other branch is
+    assert shown["Here"][1].get_width() > half
+    hand.walk(pygame.K_BACKSPACE, pygame.K_c)
+    assert hand.player.overlay.compared == 0
+
+
 def test_bookmarks_are_set_and_gone_to(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_j)

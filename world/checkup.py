@@ -59,7 +59,7 @@ def _table(title: str, findings: list[Finding]) -> Table:
     """Every finding; under a failed one its cause and its cure."""
     table = Table("", "check", "finding", box=None, padding=(0, 2), header_style="dim")
     table.title, table.title_justify, table.title_style = f"\n{title}", "left", "bold"
-    table.caption, table.caption_justify = "Frames change and differ in grey levels of 0 to 255, the mean.", "left"
+    table.caption, table.caption_justify = "\nFrames change and differ in grey levels of 0 to 255, the mean.", "left"
     for finding in findings:
         told = Text(finding.figure, "dim" if finding.outcome == "skipped" else "")
         if finding.cause:

@@ -41,6 +41,7 @@ class Overlay:
     hidden: bool = False
     paused: bool = False
     chosen: str = ""  # words of the action that a paused game would take
+    compared: int = 0  # which of the other branches is shown beside; 0 for none
     held: frozenset[str] = frozenset()  # names of actions whose keys are down
     notice: str = ""
     recording: int = 0  # frames so far; 0 when off
@@ -51,8 +52,7 @@ class Hud:
 
     def __init__(self) -> None:
         self.strip = filmstrip.Filmstrip()
-        self._shown: tuple[Frame, tuple[int, int]] | None = None
-        self._picture: pygame.Surface | None = None
+        self._shown: dict[str, tuple[Frame, pygame.Surface]] = {}  # what stands where, and how it looks
         self._told: object = None  # what the column shows
         self._column: pygame.Surface | None = None
 
@@ -73,8 +73,7 @@ class Hud:
         with_strip = with_panel and strip < 0.2 * stage.height
         if with_strip:
             stage.height -= strip
-        frame = game.state.frame if game.state else game.scene.starts[0].frame
-        place = self._blit_frame(surface, frame, stage, radius=size)
+        place = self._blit_frames(surface, game, overlay, stage, size)
         if with_strip:
             under = place if place.width > 0.6 * stage.width else stage
             below = pygame.Rect(under.left, stage.bottom + margin, under.width, strip - margin // 2)
@@ -96,13 +95,28 @@ class Hud:
             _Column(self._column, inside, size).draw(game, facts, overlay.held)
         surface.blit(self._column, rect)
 
-    def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int) -> Rect:
+    def _blit_frames(self, surface: pygame.Surface, game: Game, overlay: Overlay, stage: Rect, size: int) -> Rect:
+        """What is seen here; beside it, where branches are compared, what is seen at this step of another one."""
+        frame = game.state.frame if game.state else game.scene.starts[0].frame
+        peers = game.timeline.peers() if overlay.compared else ()
+        if not peers:
+            return self._blit_frame(surface, frame, stage, size, "Here")
+        other = peers[min(overlay.compared, len(peers)) - 1]
+        nodes = {"Here": game.timeline.here, "There": other}
+        places = []
+        for (whose, node), half in zip(nodes.items(), _halves(stage, size), strict=True):
+            half.height = max(1, half.height - 2 * size)
+            places.append(self._blit_frame(surface, game.shelf.state(node).frame, half, size, whose))
+            words = lettering.fitted(f"{whose} · {game.shelf.words(node)}", size, half.width)
+            window.text(surface, words, (places[-1].centerx, places[-1].bottom + 1.2 * size), size, anchor="center")
+        return places[0].union(places[1])
+
+    def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int, where: str) -> Rect:
         place = window.fitting((frame.shape[1], frame.shape[0]), stage)
-        if self._shown is None or self._shown[0] is not frame or self._shown[1] != place.size:
-            self._picture = window.picture(frame, place.size, radius)
-            self._shown = (frame, place.size)
-        if self._picture is not None:
-            surface.blit(self._picture, place)
+        shown = self._shown.get(where)
+        if shown is None or shown[0] is not frame or shown[1].get_size() != place.size:
+            shown = self._shown[where] = (frame, window.picture(frame, place.size, radius))
+        surface.blit(shown[1], place)
         return place
 
     def _draw_over(self, surface: pygame.Surface, place: Rect, size: int, game: Game, overlay: Overlay) -> None:
@@ -189,6 +203,16 @@ class _Column:
             x += window.keycap(self._surface, cap, (x, self._y), round(0.85 * size), does in held) + 0.35 * size
         window.text(self._surface, binding.caption, (self._right, self._y), round(0.92 * size), DIM, "right")
         self._y += round(1.85 * size)
+
+
+def _halves(stage: Rect, gap: int) -> tuple[Rect, Rect]:
+    """The stage in two, along its longer side."""
+    one = stage.copy()
+    if stage.width >= stage.height:
+        one.width = max(1, (stage.width - gap) // 2)
+        return one, one.move(stage.width - one.width, 0)
+    one.height = max(1, (stage.height - gap) // 2)
+    return one, one.move(0, stage.height - one.height)
 
 
 def _sentence(words: str) -> str:

@@ -134,6 +134,8 @@ class Player:
             case "next bookmark":
                 if not game.go_to_next_bookmark():
                     self._tell("No bookmark elsewhere: B sets one")
+            case "compare":
+                self._compare()
             case "reset":
                 game.reset()
             case "scene":
@@ -168,6 +170,13 @@ class Player:
             self._tell("No truth to see: the simulator does not know this picture")
         else:
             self.game.switch(target)
+
+    def _compare(self) -> None:
+        """The next of the frames that other branches have at this step; after the last one, none."""
+        num = len(self.game.timeline.peers())
+        if not num and not self.overlay.compared:
+            self._tell("No other branch reaches this step: go back and walk another way")
+        self.overlay = replace(self.overlay, compared=(self.overlay.compared + 1) % (num + 1))
 
     def _save_picture(self) -> None:
         if (state := self.game.state) is None:

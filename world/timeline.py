@@ -86,6 +86,14 @@ class Timeline:
                 seen.update(branches[-1])
         return branches
 
+    def peers(self) -> tuple[int, ...]:
+        """Nodes on other branches that are as many steps from their beginning as here, newest first."""
+        if self.here == NOWHERE:
+            return ()
+        depths = self.depths()
+        depth = depths[self.here]
+        return tuple(node for node in reversed(range(len(self))) if depths[node] == depth and node != self.here)
+
     def depths(self) -> list[int]:
         """How many steps each node is from its beginning."""
         depths: list[int] = []

@@ -49,6 +49,12 @@ def test_a_branch_of_a_branch_is_a_branch() -> None:
     assert nodes == set(range(len(timeline)))
 
 
+def test_peers_are_as_far_on_other_branches() -> None:
+    timeline = walked(3).at(1).stepped().at(1).stepped()
+    assert timeline.peers() == (4, 2)
+    assert walked(3).peers() == Timeline().peers() == ()
+
+
 def test_a_second_beginning_stands_beside_the_first() -> None:
     timeline = walked(2).begun().stepped()
     assert timeline.line() == (3, 4)
