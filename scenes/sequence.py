@@ -44,6 +44,8 @@ class Album:
     def __init__(self, folder: Path, session: Session) -> None:
         """Raises ValueError where another walk lies in the folder."""
         self.folder, self.session = folder, session
+        for left in folder.rglob(".*.partial.*"):  # of a run that was killed while it wrote
+            left.unlink()
         path = folder / "session.json"
         if path.exists():
             if to_json(load_session(path).unwalked()) != to_json(session.unwalked()):
