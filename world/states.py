@@ -32,7 +32,7 @@ def save_states(path: str | Path, states: Sequence[State], note: str = "") -> No
 def load_states(path: str | Path, scene: Scene) -> tuple[list[State], str]:
     """The states, all in `scene`, and the note. Raises SceneError where the file is none of `save_states`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             told = json.loads(str(arrays["told"]))
             states = [
                 State(
@@ -47,5 +47,5 @@ def load_states(path: str | Path, scene: Scene) -> tuple[list[State], str]:
                 for i, row in enumerate(told["states"])
             ]
             return states, told["note"]
-    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
         raise SceneError(f"{path} holds no states ({error}): remove it, and the walk begins anew") from None
