@@ -24,6 +24,7 @@ from world.walks import bumped
 
 _SAME = 1e-6  # degrees
 _LEVELS, _SHARE = 8, 0.01
+_OTHERS = 24  # pictures in between that are looked at
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def _revisits(outcome: Outcome) -> list[dict[str, Any]]:
                 continue
             between = [m for m in line[line.index(back[0]) + 1 : k] if distance(poses[m], poses[i]) >= _SAME]
             if between:
-                others = _mean([_likeness(outcome.walked, m, back[0]) for m in between])
+                some = between[:: -(-len(between) // _OTHERS)]
+                others = _mean([_likeness(outcome.walked, m, back[0]) for m in some])
                 likeness = _likeness(outcome.walked, i, back[0])
                 found[i] = {"step": i, "of": back[0], "psnr": likeness, "others": others}
     return [found[i] for i in sorted(found)]

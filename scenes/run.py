@@ -12,7 +12,7 @@ from scenes import library
 from scenes.fidelity import Outcome, measure, summary
 from scenes.results import save_results
 from scenes.scripts import Script, find, shipped
-from scenes.sequence import MAX_PICTURES, Album, Tell, Walked, walk
+from scenes.sequence import Album, Tell, Walked, walk
 from scenes.simulator import SimulatorWorld
 from scenes.views import make_views, need_views
 from world import cli, models
@@ -20,6 +20,8 @@ from world.errors import RenderError
 from world.scripting import need_words
 from world.session import Session, load_session
 from world.types import WorldModel
+
+MAX_PICTURES = 2000  # steps times seeds: they are all held in memory, and drawn on one sheet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     cli.add_model_arguments(parser)
     parser.set_defaults(model=None, scene=None, seed=None)
-    for action in parser._actions:
-        usual = {"model": "tiny", "scene": "studio", "seed": "0"}.get(action.dest)
-        if usual:
-            action.help = f"{action.help} (default: {usual}, or that of the session)"
+    parser.epilog = "Defaults: tiny, studio and seed 0; a session brings its own."
     parser.add_argument(
         "--variants", type=cli.count, metavar="N", help="walk with N seeds from --seed on, as one batch"
     )
@@ -54,13 +53,19 @@ def run(args: argparse.Namespace) -> int:
         if args.views:
             need_views(model.spec, plan)
         recorded, session = session, Session(model.spec.model, session.scene, plan, session.seeds, session.sampler)
+        album = Album(args.out, session)
+        kept = album.kept()
         with Console(stderr=True).status("") as status:
-            outcome = _walk(args, model, script, Album(args.out, session), lambda text: status.update(text))
+            outcome = _walk(args, model, script, album, lambda text: status.update(text))
     finally:
         model.close()
     figures = measure(outcome)
-    paths = save_results(Album(args.out, session), outcome, figures)
+    paths = save_results(album, outcome, figures)
     lines = summary(figures)
+    if kept is not None:
+        lines.append(
+            f"{kept[0]} of {len(plan.levels())} batches were kept from an earlier run: remove {args.out} to walk anew"
+        )
     different = 0
     if recorded.digests:
         pairs = zip(recorded.digests, outcome.walked.digests(), strict=True)

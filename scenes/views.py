@@ -6,6 +6,7 @@ much of that is read is the model's own affair (`history` of its walk settings; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -75,7 +76,7 @@ def make_views(
 
 def distance(a: Pose, b: Pose) -> float:
     """How far two poses are apart, in degrees of turning; a metre counts as 60."""
-    metres = float(np.hypot(a.x - b.x, a.y - b.y))
+    metres = math.hypot(a.x - b.x, a.y - b.y)
     return metres * _METRE + abs(wrap(a.yaw - b.yaw)) + abs(a.pitch - b.pitch) + abs(wrap(a.object_yaw - b.object_yaw))
 
 
