@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scenes import library
@@ -16,7 +17,7 @@ from scenes.sequence import Album, Tell, Walked, walk
 from scenes.simulator import SimulatorWorld
 from scenes.views import make_views, need_views
 from world import cli, models
-from world.errors import RenderError
+from world.errors import RenderError, SceneError
 from world.scripting import need_words
 from world.session import Session, load_session
 from world.types import WorldModel
@@ -56,12 +57,14 @@ def run(args: argparse.Namespace) -> int:
         album = Album(args.out, session)
         kept = album.kept()
         with Console(stderr=True).status("") as status:
-            outcome = _walk(args, model, script, album, lambda text: status.update(text))
+            outcome = _walk(args, model, script, album, lambda text: status.update(escape(text)))
     finally:
         model.close()
     figures = measure(outcome)
     paths = save_results(album, outcome, figures)
     lines = summary(figures)
+    if session.scene.simulated and outcome.truth is None and not outcome.exact:
+        lines.append("no truth beside: the simulator draws square pictures, and needs MuJoCo and OpenGL")
     if kept is not None:
         lines.append(
             f"{kept[0]} of {len(plan.levels())} batches were kept from an earlier run: remove {args.out} to walk anew"
@@ -87,7 +90,7 @@ def show(args: argparse.Namespace) -> None:
             pictures = str(sum(len(level) for level in script.plan(scene).levels()))
         except ValueError:
             continue  # not for this scene
-        table.add_row(script.name, pictures, script.about, " ".join(script.moves.split()))
+        table.add_row(script.name, pictures, script.about, escape(" ".join(script.moves.split())))
     Console().print(table)
 
 
@@ -134,6 +137,8 @@ def _replay(args: argparse.Namespace) -> tuple[Script, Session]:
     if given := [f"--{n}" for n in ("scene", "seed", "variants") if getattr(args, n) is not None]:
         raise ValueError(f"a session brings its own start and seeds: leave {' and '.join(given)} out")
     session = load_session(args.script)
+    if session.scene.simulated and session.scene.name not in library.scene_names():
+        raise SceneError(f"{args.script} begins in a scene {session.scene.name!r} that is not here")
     args.model = args.model or session.model
     models.entry_of(args.model)
     sampler = cli.sampler_of(args) or session.sampler

@@ -72,7 +72,7 @@ class Script:
             return parse_plan(self.moves, scene.actions, (line, column))
         except ValueError as error:
             lacking = sorted({a.name for a in vocabulary()} - {a.name for a in scene.actions})
-            if lacking and self._lives_elsewhere():
+            if file and lacking and self._lives_elsewhere():
                 what = "no object that can be turned" if "object_left" in lacking else f"no {' and no '.join(lacking)}"
                 raise ValueError(f"{self.name!r} is not for scene {scene.name!r}, which has {what}") from None
             raise ValueError(f"{file}: {error}" if file else str(error)) from None

@@ -43,12 +43,12 @@ class Album:
     def __init__(self, folder: Path, session: Session) -> None:
         """Raises ValueError where another walk lies in the folder."""
         self.folder, self.session = folder, session
-        for left in folder.rglob(".*.partial.*"):  # of a run that was killed while it wrote
-            left.unlink()
         path = folder / "session.json"
         if path.exists():
             if to_json(load_session(path).unwalked()) != to_json(session.unwalked()):
                 raise ValueError(f"{folder} holds another walk (its session.json differs): give another --out")
+            for left in folder.rglob(".*.partial.*"):  # of a run that was killed while it wrote
+                left.unlink()
         else:
             save_session(path, session.unwalked())
 
@@ -94,9 +94,9 @@ def walk(model: WorldModel, session: Session, album: Album | None = None, tell: 
         for v in variants:
             frames[v] |= {i: np.array(read_picture(album.picture(v, i))) for i in poses[v] if i}
     for depth, level in enumerate(levels[done:], done + 1):
-        tell(f"{depth} of {len(levels)}: {plan.steps[level[0]].action.text}")  # pyright: ignore[reportOptionalMemberAccess]
+        tell(f"{depth} of {len(levels)}: {', '.join(dict.fromkeys(action.text for action in level.values()))}")
         before = [newest[plan.picture(plan.steps[i].parent)][v] for i in level for v in variants]
-        after = step(model, before, [a for i in level if (a := plan.steps[i].action) is not None for _ in variants])
+        after = step(model, before, [action for action in level.values() for _ in variants])
         rows = iter(after)
         newest = {i: [next(rows) for _ in variants] for i in level}
         for i, states in newest.items():

@@ -43,16 +43,16 @@ class Plan:
             if not 0 <= i < len(self.steps):
                 raise ValueError(f"{name} is step {i}, but the last step is {len(self.steps) - 1}")
 
-    def levels(self) -> list[list[int]]:
-        """The steps that ask the model, by how many were asked before them: each list is one batch."""
+    def levels(self) -> list[dict[int, Action]]:
+        """The steps that ask the model and their actions, by how many were asked before them: each is one batch."""
         depth = [0] * len(self.steps)
-        found: list[list[int]] = []
+        found: list[dict[int, Action]] = []
         for i, step in enumerate(self.steps[1:], 1):
             depth[i] = depth[step.parent] + (step.action is not None)
             if step.action is not None:
                 if depth[i] > len(found):
-                    found.append([])
-                found[depth[i] - 1].append(i)
+                    found.append({})
+                found[depth[i] - 1][i] = step.action
         return found
 
     def picture(self, i: int) -> int:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -145,10 +146,12 @@ def _plan(found: dict[str, Any]) -> Plan:
 
 def _scene(found: dict[str, Any]) -> Scene:
     start = found["start"]
-    pose = Pose(**{k: float(v) for k, v in start["pose"].items()})
+    pose = Pose(**{k: _number(v) for k, v in start["pose"].items()})
     actions = tuple(action for row in found["actions"] if (action := _action(row)) is not None)
     begun = Start(str(start["name"]), pose, _from_png(start["png"]))
-    fov, height = float(found["fov"]), float(found["eye_height"])
+    fov, height = _number(found["fov"]), _number(found["eye_height"])
+    if not 1 <= fov <= 179:
+        raise ValueError(f"fov lies between 1 and 179 degrees, got {fov}")
     return Scene(
         str(found["name"]), str(found["caption"]), (begun,), actions, fov, height, simulated=found["simulated"] is True
     )
@@ -157,13 +160,19 @@ def _scene(found: dict[str, Any]) -> Scene:
 def _action(found: dict[str, Any] | None) -> Action | None:
     if found is None:
         return None
-    numbers = [float(found[k]) for k in ("forward", "left", "yaw", "pitch", "object_yaw")]
+    numbers = [_number(found[k]) for k in ("forward", "left", "yaw", "pitch", "object_yaw")]
     return Action(str(found["text"]), str(found["name"]), *numbers)
 
 
 def _sampler(found: dict[str, Any]) -> SamplerConfig:
     low, high = found["cfg_interval"]
     return SamplerConfig(**{**found, "cfg_interval": (low, high)})
+
+
+def _number(number: Any) -> float:
+    if type(number) not in (int, float) or not math.isfinite(number):
+        raise ValueError(f"expected a number, got {number!r}")
+    return float(number)
 
 
 def _whole(number: Any) -> int:

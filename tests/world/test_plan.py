@@ -19,7 +19,7 @@ def test_a_loop_repeats_its_steps_and_a_wait_asks_nothing() -> None:
     plan = parse_plan("(forward left wait)*2", MOVES)
     names = [step.action.name if step.action else "wait" for step in plan.steps[1:]]
     assert names == ["forward", "left", "wait"] * 2
-    assert plan.levels() == [[1], [2], [4], [5]]
+    assert [list(level) for level in plan.levels()] == [[1], [2], [4], [5]]
     assert plan.picture(6) == 5
     assert plan.line(plan.end) == list(range(7))
 
@@ -28,7 +28,7 @@ def test_a_fork_leaves_the_line_and_the_line_goes_on_from_the_fork() -> None:
     assert told("forward fork left*2 return right") == [(0, "forward"), (1, "left"), (2, "left"), (1, "right")]
     plan = parse_plan("forward fork left*2 return right", MOVES)
     assert plan.end == 4
-    assert plan.levels() == [[1], [2, 4], [3]]
+    assert [list(level) for level in plan.levels()] == [[1], [2, 4], [3]]
     assert plan.branches() == [[0, 1, 4], [2, 3]]
 
 

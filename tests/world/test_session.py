@@ -67,6 +67,8 @@ def changed(path: str, value: Any) -> str:
         (changed("steps/0/parent", 7), "step 1 follows step 7"),
         (changed("steps/0/parent", "x"), "expected a whole number, got 'x'"),
         (changed("steps/0/action/forward", "x"), "'steps' cannot be read"),
+        (changed("scene/fov", 400), "fov lies between 1 and 179"),
+        (changed("scene/start/pose/x", float("nan")), "expected a number, got nan"),
         (changed("end", 99), "the end is step 99"),
         (changed("digests", [["1"]]), "digests are 2 rows"),
         (changed("scene/start/png", "no picture"), "the start picture is no PNG"),
