@@ -148,8 +148,7 @@ class WalkConfig:
         """The prompt of an action; a place without a name leaves no trace of it. A typed sentence stays as it is."""
         if not scene and "{scene}" in self.prompt:
             return action.text
-        told = instruction(action) if action.name else action.text
-        return self.prompt.format(scene=scene, action=action.text, instruction=told)
+        return self.prompt.format(scene=scene, action=action.text, instruction=instruction(action))
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ def need_views(spec: WorldSpec, plan: Plan) -> None:
     """Raises where views cannot be asked for by their motion."""
     if "free_text" not in spec.supports:
         raise ModelError(f"{spec.model} reads no sentences, so no view can be asked for by its whole motion")
-    if any(step.action is not None and not step.action.name for step in plan.steps):
-        raise ValueError("views are asked for by their pose, and a sentence of one's own has none: leave it out")
+    actions = [step.action for step in plan.steps if step.action is not None]
+    if words := [a.text for a in actions if not a.name and a == Action(a.text)]:
+        raise ValueError(f"views are asked for by their motion, and {words[0]!r} says none: leave it out")
     if not view_steps(plan):
         raise ValueError("the script never leaves its start, so there are no views of it")
 

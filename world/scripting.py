@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from world.plan import START, Plan, Step
 from world.types import Action, WorldSpec
+from world.words import understand
 
 MAX_ACTIONS = 100_000  # a slip of the finger ("forward*1000000000") must not fill the memory
 WORDS = ("wait", "fork", "return")  # what a script may hold beside the names of moves
@@ -40,8 +41,8 @@ _TOKEN = re.compile(
 def parse_plan(script: str, actions: Sequence[Action], at: tuple[int, int] = (1, 1)) -> Plan:
     """The tree of steps that `script` spells out (see the head of this file), with the moves of `actions`.
 
-    A sentence that a vocabulary action already uses as its words becomes that action, numbers included. `at` is the
-    line and column where the script begins in its file. Raises ValueError with line, column, cause and the nearest
+    A sentence means what `world.words.understand` makes of it: a move with numbers, or words alone. `at` is the line
+    and column where the script begins in its file. Raises ValueError with line, column, cause and the nearest
     valid word.
     """
     reader = _Reader(_tokens(script, at), actions)
@@ -63,8 +64,13 @@ def parse_script(script: str, actions: Sequence[Action]) -> list[Action]:
 
 
 def need_words(spec: WorldSpec, walk: Sequence[Action]) -> None:
-    """Raises ValueError where the walk has a sentence that the model of `spec` does not read."""
-    if "free_text" not in spec.supports and (free := [a.text for a in walk if not a.name]):
+    """Raises ValueError where the walk has a sentence that means nothing to the model of `spec`.
+
+    A world of exact poses follows the numbers that a sentence says, and needs no more.
+    """
+    exact = "pose" in spec.supports
+    free = [a.text for a in walk if not a.name and not (exact and a != Action(a.text))]
+    if "free_text" not in spec.supports and free:
         raise ValueError(f"{spec.model} reads no sentences, so {free[0]!r} means nothing to it: name moves alone")
 
 
@@ -118,7 +124,7 @@ class _Reader:
         self.checkpoints: dict[str, int] = {}
         self._tokens = tokens
         self._by_name = {action.name: action for action in actions}
-        self._by_text = {action.text: action for action in actions}
+        self._actions = tuple(actions)
         self._passed: dict[str, int] = {}  # how often a checkpoint in a loop was passed
 
     def read(self) -> int:
@@ -170,7 +176,7 @@ class _Reader:
         match = token.match
         text, name = match["text"], match["name"]
         if text is not None:
-            action, count = self._by_text.get(text, Action(text)), _whole(match["text_count"], token)
+            action, count = understand(text, self._actions), _whole(match["text_count"], token)
         elif name == "wait":
             action, count = None, _whole(match["count"], token)
         elif name in self._by_name:

@@ -150,7 +150,7 @@ def test_views_are_made_from_the_start_and_its_nearest_views(
     assert all((out / "views" / shot["file_path"]).exists() for shot in shots)
     capsys.readouterr()
     assert run("/open the door/", photo, tmp_path / "no", "--views") == 2
-    assert "a sentence of one's own has none" in capsys.readouterr().err
+    assert "'open the door' says none" in capsys.readouterr().err
 
 
 @pytest.mark.gl

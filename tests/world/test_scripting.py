@@ -52,9 +52,15 @@ def test_what_cannot_be_read_is_named_with_its_place(script: str, message: str) 
         parse_script(script, MOVES)
 
 
+def test_a_sentence_that_says_a_move_gets_its_numbers() -> None:
+    [action] = parse_script("/turn left 30 degrees/", MOVES)
+    assert (action.text, action.yaw) == ("turn left 30 degrees", 30.0)
+
+
 def test_a_sentence_needs_a_model_that_reads_it() -> None:
     walk = parse_script("left /open the door/", MOVES)
     need_words(WorldSpec("reader", frozenset({"free_text"})), walk)
     need_words(WorldSpec("sim", frozenset()), walk[:1])
+    need_words(WorldSpec("sim", frozenset({"pose"})), parse_script("/turn left 30 degrees/", MOVES))
     with pytest.raises(ValueError, match="sim reads no sentences, so 'open the door'"):
         need_words(WorldSpec("sim", frozenset()), walk)
