@@ -1,4 +1,4 @@
-"""`python -m scenes`: the scenes, pictures of them, walks through them, and how true a model's dream of them is."""
+"""`python -m scenes`: the scenes, pictures of them, walks and scripts through them, and how true a dream of them is."""
 
 from __future__ import annotations
 

@@ -73,6 +73,10 @@ def summary(figures: Mapping[str, Any]) -> list[str]:
         lines.append(f"{len(figures['bumps'])} moves were stopped by something: the script does not fit this start")
     if "changed" in means:
         lines.append(f"where the picture changes, to the truth: {means['changed']:.1f} dB{_copying(means)}")
+    elif "sharpness" in means and figures["poses"] != "exact":
+        lines.append(
+            f"beside the start picture: sharpness {means['sharpness']:.2f}, brightness {means['brightness']:.2f}"
+        )
     if figures["revisits"]:
         last = max(figures["revisits"], key=lambda row: row["step"] - row["of"])
         lines.append(
