@@ -26,7 +26,7 @@ def save_states(path: str | Path, states: Sequence[State], note: str = "") -> No
     arrays |= {f"memory {i} {k}": array for i, s in enumerate(states) for k, array in enumerate(s.memory)}
     told = np.array(json.dumps({"note": note, "states": rows}))
     with atomic_path(path) as partial:
-        np.savez(partial, allow_pickle=False, told=told, **arrays)
+        np.savez(partial, told=told, **arrays)
 
 
 def load_states(path: str | Path, scene: Scene) -> tuple[list[State], str]:
