@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,11 @@ def save_states(path: str | Path, states: Sequence[State], note: str = "") -> No
         | {"frames": len(s.frames), "memory": len(s.memory)}
         for s in states
     ]
-    arrays = {f"frame {i} {k}": frame for i, s in enumerate(states) for k, frame in enumerate(s.frames)}
+    arrays: dict[str, Any] = {"told": np.array(json.dumps({"note": note, "states": rows}))}
+    arrays |= {f"frame {i} {k}": frame for i, s in enumerate(states) for k, frame in enumerate(s.frames)}
     arrays |= {f"memory {i} {k}": array for i, s in enumerate(states) for k, array in enumerate(s.memory)}
-    told = np.array(json.dumps({"note": note, "states": rows}))
     with atomic_path(path) as partial:
-        np.savez(partial, told=told, **arrays)
+        np.savez(partial, **arrays)
 
 
 def load_states(path: str | Path, scene: Scene) -> tuple[list[State], str]:
