@@ -202,7 +202,7 @@ class BagelWorldModel:
         return prefill(self.checkpoint.model, self.checkpoint.tokenizer.image_markers, contexts, blocks)
 
     def _words(self, scene: Scene, action: Action) -> Words:
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action.text)))
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action)))
 
     def _picture(self, window: _Window, k: int) -> list[Block]:
         """Picture k as the blocks of a context: latents, and what the ViT sees where the model walks with it."""

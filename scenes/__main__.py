@@ -1,4 +1,4 @@
-"""`python -m scenes`: the scenes, pictures of them, walks through them, and how true a model's dream of them is."""
+"""`python -m scenes`: the scenes, pictures of them, walks and scripts through them, and how true a dream of them is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenes import library, report
+from scenes import run as script_run
 from scenes.evaluate import CopyLastFrame, measure
 from scenes.simulator import SimulatorWorld
 from scenes.trial import SUITES, prepare
@@ -135,6 +136,10 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_model_arguments(walk)
     walk.set_defaults(model="sim")
     walk.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    run = command("run", script_run.run, "walks a script or a session: sheets, video, poses, figures, cameras")
+    script_run.add_arguments(run)
+    scripts = command("scripts", script_run.show, "the scripts of a scene or picture, and what they are about")
+    scripts.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, or a picture's path")
     frames = command("frames", _frames, "draws the shipped start frames anew")
     frames.add_argument("--scenes", nargs="+", metavar="NAME", choices=library.scene_names(), help="default: all")
     evaluate = command("evaluate", _evaluate, "measures a model against the simulator, on held-out starts")

@@ -28,6 +28,7 @@ from bagel.train.run import RunConfig, run
 from bagel.train.vocabulary import PHRASES
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
+from world.types import Action
 
 # Measured on an H100 at head size 64: 0.29 ms forward, 0.86 with torch's own choice.
 FORWARD = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4, "fwd_num_stages": 3}
@@ -61,7 +62,7 @@ class Phrases:
     ) -> None:
         most = max(map(len, PHRASES.values()))
         rows = [
-            tokenizer.prompt(walk.words(scene, phrases[wording % len(phrases)]))
+            tokenizer.prompt(walk.words(scene, Action(phrases[wording % len(phrases)])))
             for scene in (*scenes, "")
             for phrases in PHRASES.values()
             for wording in range(most)
