@@ -16,6 +16,8 @@ from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
 
+MODEL_HELP = "tiny, sim, a checkpoint directory, or where one is served: ipc://PATH, tcp://HOST:PORT"
+
 _MOST = 10_000_000  # of anything that is counted
 
 
@@ -28,7 +30,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """--model, --scene, --seed, --device and the sampler's flags."""
-    parser.add_argument("--model", default="tiny", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
+    parser.add_argument("--model", default="tiny", metavar="ADDRESS", help=MODEL_HELP)
     parser.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, SCENE:START, or a picture's path")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
