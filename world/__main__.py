@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.table import Table
 
-from world import ENV_ID, checkup, cli, models, serving
+from world import ENV_ID, checkup, cli, link_bench, models, serving
 from world.settings import PRESETS
 from world.types import Scene, WorldSpec
 
@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     checkup.add_doctor(commands)
     serving.add_serve(commands)
     serving.add_keygen(commands)
+    link_bench.add_bench(commands)
     args = parser.parse_args(argv)
     return cli.run(lambda: args.run(args))
 

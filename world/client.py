@@ -14,6 +14,7 @@ from world import wire
 from world.endpoints import read_endpoint
 from world.errors import CancelledError, LinkError, ModelError, RenderError, SceneError
 from world.link import Link
+from world.previews import OnPreview, Progress
 from world.settings import SamplerConfig
 from world.types import Action, Frame, Pose, Scene, Start, State, WorldSpec
 from world.values import Names, Packer, UnknownArrayError, Unpacker, finder
@@ -100,11 +101,13 @@ class RemoteWorldModel:
             raise ValueError(f"one seed for each scene: got {len(scenes)} scenes and {len(seeds)} seeds")
         return self._call("reset", scenes=scenes, seeds=tuple(seeds)).states if scenes else []
 
-    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
-        """The states after one action each."""
+    def step(
+        self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
+    ) -> list[State]:
+        """The states after one action each. `on_preview` as in world.previews, but now and then a call is left out."""
         if len(states) != len(actions):
             raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
-        return self._call("step", states=states, actions=tuple(actions)).states if states else []
+        return self._call("step", states=states, on_preview=on_preview, actions=tuple(actions)).states if states else []
 
     def ask(self, states: Sequence[State], question: str) -> list[str]:
         """Answers about what is seen now; raises ModelError where `spec.supports` lacks "ask"."""
@@ -165,6 +168,7 @@ class RemoteWorldModel:
         scenes: Sequence[Scene] = (),
         states: Sequence[State] = (),
         frames: Sequence[Frame] = (),
+        on_preview: OnPreview | None = None,
         **others: Any,
     ) -> _Results:
         """Makes the request anew each time that it is sent: whole, or naming what the server is believed to know."""
@@ -187,12 +191,19 @@ class RemoteWorldModel:
                 states=tuple(packer.state(state) for state in states),
                 frames=tuple(packer.array(frame) for frame in frames),
                 scenes=packer.scenes,
+                previews=on_preview is not None,
                 attached=tuple(packer.attached),
                 **others,
             )
             return self._checked([_encoded(call), *packer.buffers()])
 
-        reply, parts = self._link.exchange(number, make, self.timeout)
+        def show(preview: wire.Preview, parts: Sequence[Buffer]) -> None:
+            if on_preview is not None:
+                find = finder(wire.buffers_of(preview, parts), self._names, packed[0].sent.get, verify=False)
+                frames = [Unpacker(find, self._limits).frame(name) for name in preview.frames]
+                on_preview(Progress(preview.rows, preview.evaluation, preview.num_evaluations, lambda: frames))
+
+        reply, parts = self._link.exchange(number, make, self.timeout, show)
         if not isinstance(reply, wire.Done):
             raise self._error(reply)
         return self._results(reply, parts, packed[0])

@@ -32,6 +32,7 @@ HIGH_WATER = 64  # messages
 _SLICE = 50  # ms, after which a cancel is noticed
 
 Making: TypeAlias = Callable[[bool, int], Sequence[Buffer]]  # (whole, ms that are left) to a message's parts
+OnMessage: TypeAlias = Callable[[Preview, Sequence[Buffer]], None]
 Answer: TypeAlias = tuple[Welcome | Done | Figures | Refused, Sequence[Buffer]]
 
 _EVENTS = (
@@ -52,7 +53,6 @@ class Link:
         self.session = secrets.token_bytes(16)
         self.state = "nobody listens there"  # what is known of the other side, for a person
         self.watch: Callable[[], None] = lambda: None  # called while waiting; raises what ends the waiting
-        self.on_progress: Callable[[Queued | Preview, Sequence[Buffer]], None] = lambda message, parts: None
         self._key = read_client_key(Path(endpoint.key)) if endpoint.key else None
         self._number = 0
         self._lock = threading.Lock()
@@ -71,15 +71,18 @@ class Link:
         """Gives up the running exchange, if any: it raises CancelledError."""
         self._cancel.set()
 
-    def exchange(self, number: int, make: Making, timeout: float) -> Answer:
-        """Sends what `make` makes as request `number` until it is answered.
+    def exchange(
+        self, number: int, make: Making, timeout: float, on_preview: OnMessage = lambda preview, parts: None
+    ) -> Answer:
+        """Sends what `make` makes as request `number` until it is answered; `on_preview` gets the Previews before it.
 
-        Raises LinkError when `timeout` s are over, CancelledError after `cancel`, and what `make` and `watch` raise.
+        Raises LinkError when `timeout` s are over, CancelledError after `cancel`, and what the given functions raise;
+        then the server is told that nobody waits any more.
         """
         with self._lock:
             self._cancel.clear()
             try:
-                return self._exchange(number, make, time.monotonic() + timeout, timeout)
+                return self._exchange(number, make, timeout, on_preview)
             except BaseException:
                 self._give_up(number)
                 raise
@@ -93,7 +96,8 @@ class Link:
                 self._socket.close()
             self._socket = self._monitor = None
 
-    def _exchange(self, number: int, make: Making, deadline: float, timeout: float) -> Answer:
+    def _exchange(self, number: int, make: Making, timeout: float, on_preview: OnMessage) -> Answer:
+        deadline = time.monotonic() + timeout
         socket, monitor = self._open()
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
@@ -121,7 +125,8 @@ class Link:
                 case Queued() | Preview():
                     self.state = "it is busy"
                     resend_at = time.monotonic() + LAST_RESEND
-                    self.on_progress(reply, parts)
+                    if isinstance(reply, Preview):
+                        on_preview(reply, parts)
                 case Need():
                     whole, resend_at = True, 0.0
                 case Refused(reason="busy" | "loading" | "leaving"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from world.errors import CancelledError, ModelError, RenderError, SceneError
 from world.types import Start, State
 from world.values import AnyArray, Names, Packer, Store, Unpacker, finder
 from world.wire import Array, Buffer, Digest, Limits, Reason, WireError
+from world.worker import Previewed
 
 _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (CancelledError, "cancelled"),
@@ -99,6 +100,25 @@ class Replies:
         reason = reasons[0] if reasons else "Exception"
         words = str(error) if reason != "Exception" else f"{type(error).__name__}: {error}"
         return [wire.encode(wire.Refused(session=job.key[0], number=job.key[1], reason=reason, words=words))]
+
+    def previews(self, previewed: Previewed) -> Iterator[tuple[bytes, list[Buffer]]]:
+        """For each job of the batch that wants them: where they go, and the message."""
+        begin = 0
+        for job, start, stop in previewed.batch.parts:
+            frames = {i - begin + start: f for i, f in previewed.frames.items() if begin <= i < begin + stop - start}
+            begin += stop - start
+            if frames and not job.cancelled:
+                packer = Packer(self._names, job.known)
+                preview = wire.Preview(
+                    session=job.key[0],
+                    number=job.key[1],
+                    evaluation=previewed.evaluation,
+                    num_evaluations=previewed.num_evaluations,
+                    rows=tuple(frames),
+                    frames=tuple(packer.array(frame) for frame in frames.values()),
+                    attached=tuple(packer.attached),
+                )
+                yield job.route, [wire.encode(preview), *packer.buffers()]
 
     def queued(self, job: Job, position: int) -> Buffer:
         return wire.encode(wire.Queued(session=job.key[0], number=job.key[1], position=position))

@@ -27,7 +27,7 @@ from world.replies import Answers, Replies
 from world.types import WorldSpec
 from world.values import Names, Store, UnknownArrayError
 from world.wire import Buffer, Limits, WireError
-from world.worker import Finished, Loaded, Loader, Stage, Worker
+from world.worker import Finished, Loaded, Loader, Previewed, Stage, Worker
 
 TICK = 250  # ms, after which deadlines and signals are looked at even where nothing comes in
 HIGH_WATER = 64  # messages in either direction that ZMQ keeps for one client
@@ -169,6 +169,9 @@ class Server:
                     self._failure = error
                 case Loaded(spec, _):
                     self._spec, self._stage = spec, "ready"
+                case Previewed() as previewed:
+                    for route, parts in self._replies.previews(previewed):
+                        self._send(route, parts)
                 case Finished() as finished:
                     self._running = None
                     self._feed()  # first, so that the model does not wait while replies are written

@@ -148,7 +148,7 @@ class WorldSpec:
     """What a model tells about itself."""
 
     model: str  # identity, e.g. "tiny" or the directory's name
-    supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct"
+    supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct", "preview" (world.previews)
     device: str = "cpu"
     dtype: str = "float32"
 

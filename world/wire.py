@@ -153,10 +153,11 @@ class Queued(_Message, frozen=True):
 
 
 class Preview(_Message, frozen=True):
-    """How far a step is, and small pictures of what it will be, one a row; may be lost."""
+    """How far a step is, and small pictures of what some of its rows will be; may be lost."""
 
     evaluation: int
     num_evaluations: int
+    rows: tuple[int, ...] = ()
     frames: tuple[Array, ...] = ()
     attached: tuple[Digest, ...] = ()
 

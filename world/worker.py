@@ -7,14 +7,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from PIL import Image
 
 from world.batching import Batch
 from world.errors import CancelledError, ModelError
-from world.types import TrueWorld, WorldModel, WorldSpec
+from world.previews import OnPreview, PreviewingWorld, Progress
+from world.types import Frame, TrueWorld, WorldModel, WorldSpec
 from world.wire import Verb
+
+PREVIEW_INTERVAL = 0.1  # s between two previews at least: drawing them costs the step time
+PREVIEW_SIDE = 128  # pixels of a preview, or a little more
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +52,17 @@ class Finished:
     seconds: float
 
 
-Event: TypeAlias = Stage | Loaded | Finished
+@dataclass(frozen=True)
+class Previewed:
+    """Small pictures of what the rows of a batch, by their numbers, are going to be."""
+
+    batch: Batch
+    frames: dict[int, Frame]
+    evaluation: int
+    num_evaluations: int
+
+
+Event: TypeAlias = Stage | Loaded | Finished | Previewed
 
 
 class Worker:
@@ -84,19 +101,47 @@ class Worker:
         while (batch := self._batches.get()) is not None:
             begun = time.perf_counter()
             owners = [i for i, (_, start, stop) in enumerate(batch.parts) for _ in range(start, stop)]
-            results = run_rows(model, batch.verb, batch.rows, owners)
+            results = run_rows(model, batch.verb, batch.rows, owners, self._watch(batch, owners))
             self._tell(Finished(batch, results, time.perf_counter() - begun))
         model.close()
 
+    def _watch(self, batch: Batch, owners: Sequence[int]) -> OnPreview:
+        """Ends a batch that all have given up, and now and then shows previews to whoever wants them."""
+        last = time.monotonic()
 
-def run_rows(model: WorldModel, verb: Verb, rows: Sequence[Any], owners: Sequence[int]) -> list[Any]:
+        def watch(progress: Progress) -> None:
+            nonlocal last
+            jobs = [part[0] for part in batch.parts]
+            if all(job.cancelled for job in jobs):
+                raise CancelledError("given up")
+            wanted = [job.previews and not job.cancelled for job in jobs]
+            now = time.monotonic()
+            if progress.evaluation == progress.num_evaluations or now - last < PREVIEW_INTERVAL:
+                return
+            if any(wanted[owners[row]] for row in progress.rows):
+                last = now
+                frames = {
+                    r: _small(f) for r, f in zip(progress.rows, progress.draw(), strict=True) if wanted[owners[r]]
+                }
+                self._tell(Previewed(batch, frames, progress.evaluation, progress.num_evaluations))
+
+        return watch
+
+
+def run_rows(
+    model: WorldModel,
+    verb: Verb,
+    rows: Sequence[Any],
+    owners: Sequence[int],
+    watch: OnPreview = lambda progress: None,
+) -> list[Any]:
     """One result a row, each a value or the exception that it met; `owners` tell whose each row is, in blocks.
 
     What does not fit into memory is run again in halves; another failure of rows of several owners is met again by
     each owner's rows alone, so that it costs only whose it is.
     """
     try:
-        results = list(_call(model, verb, rows))
+        results = list(_call(model, verb, rows, watch))
         if len(results) != len(rows):
             raise ModelError(f"the model returned {len(results)} results for {len(rows)} rows of {verb}")
         return results
@@ -111,10 +156,19 @@ def run_rows(model: WorldModel, verb: Verb, rows: Sequence[Any], owners: Sequenc
     else:
         return [failure] * len(rows)
     parts = [slice(start, stop) for start, stop in pairwise(cuts)]
-    return [result for part in parts for result in run_rows(model, verb, rows[part], owners[part])]
+    return [
+        result
+        for part in parts
+        for result in run_rows(model, verb, rows[part], owners[part], _shifted(watch, part.start))
+    ]
 
 
-def _call(model: WorldModel, verb: Verb, rows: Sequence[Any]) -> Sequence[Any]:
+def _shifted(watch: OnPreview, by: int) -> OnPreview:
+    """For a part of the rows that begins at row `by`."""
+    return lambda progress: watch(replace(progress, rows=tuple(row + by for row in progress.rows)))
+
+
+def _call(model: WorldModel, verb: Verb, rows: Sequence[Any], watch: OnPreview) -> Sequence[Any]:
     """The verb of the model, as rows; see `world.server` for what a row holds."""
     if verb == "reconstruct":
         if "reconstruct" not in model.spec.supports:
@@ -124,6 +178,8 @@ def _call(model: WorldModel, verb: Verb, rows: Sequence[Any]) -> Sequence[Any]:
     match verb:
         case "reset":
             return model.reset(firsts, seconds)
+        case "step" if "preview" in model.spec.supports:
+            return cast(PreviewingWorld, model).step(firsts, seconds, on_preview=watch)
         case "step":
             return model.step(firsts, seconds)
         case "ask":
@@ -133,6 +189,10 @@ def _call(model: WorldModel, verb: Verb, rows: Sequence[Any]) -> Sequence[Any]:
     if verb == "view":
         return model.view(firsts[0], seconds)
     return [model.random_start(scene, seed) for scene, seed in rows]
+
+
+def _small(frame: Frame) -> Frame:
+    return np.asarray(Image.fromarray(frame).reduce(max(1, max(frame.shape) // PREVIEW_SIDE)))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.client import RemoteTrueWorld, RemoteWorldModel
 from world.errors import CancelledError, LinkError, ModelError, SceneError, WorldError
+from world.previews import OnPreview, Progress
 from world.server import ServerOptions
 from world.settings import SamplerConfig
 from world.testing import check_world_model
@@ -74,6 +76,25 @@ class Narrow(ToyWorld):
         if len(states) > 2:
             raise MemoryError
         return super().step(states, actions)
+
+
+class Sketching(ToyWorld):
+    """Draws in 50 evaluations, and lets itself be watched."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset({"free_text", "preview"}))
+        self.evaluations = 0
+
+    def step(
+        self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
+    ) -> list[State]:
+        new = super().step(states, actions)
+        for i in range(1, 51):
+            time.sleep(0.01)
+            self.evaluations += 1
+            if on_preview is not None:
+                on_preview(Progress(tuple(range(len(new))), i, 50, lambda: [state.frame for state in new]))
+        return new
 
 
 class Mirror(ToyWorld):
@@ -239,6 +260,36 @@ def test_a_step_given_up_is_dropped_and_the_next_one_is_made(serve: Serve) -> No
             step.result()
     world.go_on.release(2)
     assert client.step(states, [FORWARD])[0].step == 1
+
+
+def test_a_step_in_the_making_can_be_watched(serve: Serve) -> None:
+    client, seen = serve(Sketching()).client(), list[tuple[int, bytes]]()
+    states = client.reset([toy_scene()], [0])
+    (new,) = client.step(states, [FORWARD], on_preview=lambda p: seen.append((p.evaluation, p.draw()[0].tobytes())))
+    assert 1 <= len(seen) <= 5
+    assert {picture for _, picture in seen} == {new.frame.tobytes()}
+
+
+def test_a_step_given_up_stops_within_one_evaluation(serve: Serve) -> None:
+    def give_up(progress: Progress) -> None:
+        raise CancelledError("enough")
+
+    world = Sketching()
+    served = serve(world)
+    client = served.client()
+    states = client.reset([toy_scene()], [0])
+    with pytest.raises(CancelledError, match="enough"):
+        client.step(states, [FORWARD], on_preview=give_up)
+    until(lambda: served.count("requests", "cancelled"))
+    assert world.evaluations < 40
+    done = world.evaluations
+    assert client.step(states, [FORWARD])[0].step == 1
+    assert world.evaluations <= done + 51
+
+
+def test_a_world_that_can_be_watched_keeps_the_contract(serve: Serve) -> None:
+    check_world_model(Sketching(), toy_scene(), tolerance=0)
+    check_world_model(serve(Sketching()).client(), toy_scene(), tolerance=0)
 
 
 def test_a_full_queue_says_so_and_the_clients_come_again(serve: Serve) -> None:
