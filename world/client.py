@@ -151,6 +151,8 @@ class RemoteWorldModel:
             try:
                 reply, _ = self._link.exchange(number, lambda whole, left, hello=hello: [hello], timeout)
             except LinkError as error:
+                if "nobody listens" not in str(error):
+                    raise
                 start = f"python -m world serve --model tiny --bind {self._link.endpoint.url}"
                 raise LinkError(f"{error}: start a server with {start}, or mend the address") from error
             if not isinstance(reply, Welcome):

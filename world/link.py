@@ -155,10 +155,11 @@ class Link:
             elif event == zmq.Event.DISCONNECTED:
                 connected = False
                 if "key" not in self.state:
-                    self.state = "the connection was lost, and nobody listens there"
+                    self.state = "the connection was lost, and nobody listens there now"
             else:
-                mine = f"that of {self.endpoint.key}" if self.endpoint.key else "none: add ?key=FILE to the address"
-                self.state = f"it wants a key that it knows, and does not take ours ({mine})"
+                self.state = "it wants a key: add ?key=FILE to the address"
+                if self.endpoint.key:
+                    self.state = f"it does not take the key {self.endpoint.key}"
         return connected
 
     def _send(self, parts: Sequence[Buffer]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
@@ -30,7 +30,6 @@ class Metrics:
             "transfer": deque(maxlen=WINDOW),
         }
         self._batches: Counter[int] = Counter()
-        self._gauges: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def count(self, what: str, kind: str = "") -> None:
@@ -47,21 +46,17 @@ class Metrics:
         with self._lock:
             self._batches[num_rows] += 1
 
-    def gauge(self, name: str, value: float) -> None:
-        with self._lock:
-            self._gauges[name] = value
-
     def median(self, span: Span, default: float) -> float:
         """Of the latest durations, s; `default` before the first."""
         with self._lock:
             return float(np.median(self._spans[span])) if self._spans[span] else default
 
-    def text(self) -> str:
-        """Everything, as Prometheus reads it."""
+    def text(self, gauges: Mapping[str, float]) -> str:
+        """Everything, and these figures of the moment, as Prometheus reads it."""
         with self._lock:
-            return "".join(f"{line}\n" for line in self._lines())
+            return "".join(f"{line}\n" for line in self._lines(gauges))
 
-    def _lines(self) -> Iterable[str]:
+    def _lines(self, gauges: Mapping[str, float]) -> Iterable[str]:
         for what in sorted({what for what, _ in self.counts}):
             yield f"# TYPE bagel_world_{what}_total counter"
             for (_, kind), count in sorted(item for item in self.counts.items() if item[0][0] == what):
@@ -79,7 +74,7 @@ class Metrics:
         yield f'bagel_world_batch_rows_bucket{{le="+Inf"}} {self._batches.total()}'
         yield f"bagel_world_batch_rows_sum {sum(size * count for size, count in self._batches.items())}"
         yield f"bagel_world_batch_rows_count {self._batches.total()}"
-        for name, value in {**self._gauges, **_gpu_memory()}.items():
+        for name, value in {**gauges, **_gpu_memory()}.items():
             yield f"# TYPE bagel_world_{name} gauge"
             yield f"bagel_world_{name} {value:g}"
 
@@ -87,12 +82,12 @@ class Metrics:
 class MetricsPage:
     """The figures on http://127.0.0.1:port/metrics, in a thread of their own."""
 
-    def __init__(self, metrics: Metrics, port: int) -> None:
-        """Raises WorldError where the port cannot be had."""
+    def __init__(self, text: Callable[[], str], port: int) -> None:
+        """`text` is called in that thread. Raises WorldError where the port cannot be had."""
 
         class Page(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = metrics.text().encode()
+                body = text().encode()
                 self.send_response(200 if self.path in ("/", "/metrics") else 404)
                 self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))

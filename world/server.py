@@ -258,9 +258,11 @@ class Server:
                     self._refuse(route, key, "version", words)
                 case _:
                     self._send(route, [wire.encode(self._welcome(key))])
-        except WireError as error:
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with a message costs its sender alone)
+            _log.debug("a message was refused", exc_info=error)
             self.metrics.count("refused", "bad")
-            self._refuse(route, key, "bad", str(error))
+            words = str(error) if isinstance(error, WireError) else f"{type(error).__name__}: {error}"
+            self._refuse(route, key, "bad", words)
         self.metrics.took("transfer", time.monotonic() - begun)
 
     def _on_call(self, route: bytes, call: wire.Call, parts: Sequence[Buffer]) -> None:
@@ -325,11 +327,9 @@ class Server:
 
     def figures(self) -> str:
         """The metrics, as Prometheus reads them."""
-        self.metrics.gauge("waiting", len(self._queue))
-        self.metrics.gauge("memo_bytes", self._store.num_bytes)
-        self.metrics.gauge("memo_hits", self._store.hits)
-        self.metrics.gauge("memo_misses", self._store.misses)
-        return self.metrics.text()
+        store = self._store
+        gauges = {"memo_bytes": store.num_bytes, "memo_hits": store.hits, "memo_misses": store.misses}
+        return self.metrics.text({"waiting": len(self._queue), **gauges})
 
     def _retry_after(self) -> int:
         """ms in which a quarter of what waits should be done."""

@@ -87,7 +87,7 @@ def _serve(args: argparse.Namespace) -> None:
     server = Server(loader_of(args), read_endpoint(args.bind), options, args.keys)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"serving {args.model} at {server.endpoint}")
-    page = None if args.metrics_port is None else MetricsPage(server.metrics, args.metrics_port)
+    page = None if args.metrics_port is None else MetricsPage(server.figures, args.metrics_port)
     if page is not None:
         console.print(f"figures at http://127.0.0.1:{page.port}/metrics")
     try:

@@ -71,13 +71,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 class Host:
-    """A server in a process of its own, with a toy in it."""
+    """A server in a process of its own, with a toy in it unless another model is named."""
 
-    def __init__(self, folder: Path, seconds: float, *flags: str) -> None:
+    def __init__(self, folder: Path, seconds: float, *flags: str, model: str = "toy") -> None:
         self.address = f"ipc://{folder}/host"
         self.log = folder / "computed"
         self._command = [sys.executable, "-m", "tests.world.link_host", str(self.log), str(seconds), "serve"]
-        self._command += ["--model", "toy", "--bind", self.address, *flags]
+        self._command += ["--model", model, "--bind", self.address, *flags]
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[str]:
@@ -117,8 +117,8 @@ def host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     """Starts a server in a process of its own: seconds a step, then flags of `serve`."""
     hosts: list[Host] = []
 
-    def start(seconds: float = 0.0, *flags: str) -> Host:
-        hosts.append(Host(tmp_path, seconds, *flags))
+    def start(seconds: float = 0.0, *flags: str, model: str = "toy") -> Host:
+        hosts.append(Host(tmp_path, seconds, *flags, model=model))
         return hosts[-1]
 
     yield start
