@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -65,6 +65,15 @@ def sampler_of(args: argparse.Namespace) -> SamplerConfig | None:
     if args.preset is None and not _given(args):
         return None
     return chosen_sampler(args)
+
+
+def flags_of(sampler: SamplerConfig) -> list[str]:
+    """The flags that ask for `sampler`, for another command line."""
+    flags = []
+    for name, value in asdict(sampler).items():
+        values = value if isinstance(value, tuple) else (value,)
+        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return flags
 
 
 def chosen_sampler(args: argparse.Namespace, preset: str | None = None) -> SamplerConfig:

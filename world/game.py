@@ -29,8 +29,19 @@ _log = logging.getLogger(__name__)
 class Game:
     """The walk of one person: a tree of states, one model at a time, at most one job and one waiting action."""
 
-    def __init__(self, open_model: Callable[[str], WorldModel], address: str, scene: Scene, seed: int) -> None:
-        """Starts to load the model at `address`, by `open_model`, and to enter `scene`."""
+    def __init__(
+        self,
+        open_model: Callable[[str], WorldModel],
+        address: str,
+        scene: Scene,
+        seed: int,
+        stage: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Starts to load the model at `address`, by `open_model`, and to enter `scene`.
+
+        `stage` says how far a loading is, "" where nothing is known.
+        """
+        self.stage = stage
         self.scene = scene
         self.seed = seed
         self.address = address

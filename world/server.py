@@ -16,12 +16,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from world import wire
 from world.batching import Batch, FullError, Job, Key, Queue
-from world.curve import Admitted, read_server_key
-from world.endpoints import Endpoint, ready_to_bind
+from world.endpoints import Endpoint
+from world.listening import Listener
 from world.metrics import Metrics
 from world.replies import Answers, Replies
 from world.types import WorldSpec
@@ -30,10 +29,7 @@ from world.wire import Buffer, Limits, WireError
 from world.worker import Finished, Loaded, Loader, Previewed, Stage, Worker
 
 TICK = 250  # ms, after which deadlines and signals are looked at even where nothing comes in
-HIGH_WATER = 64  # messages in either direction that ZMQ keeps for one client
-HEARTBEAT = 2000  # ms
 ANSWER_BYTES = 64 * 2**20  # of replies kept for retries
-_TURN = 64  # messages read before anything else is done
 
 _log = logging.getLogger(__name__)
 
@@ -67,24 +63,16 @@ class Server:
         self._running: Batch | None = None
         self._leaving = False
         self._failure: Exception | None = None
-        self._context = zmq.Context()
-        self._file: Path | None = None  # the socket's, once it is ours
-        self._admitted: Admitted | None = None
-        self._authenticator: ThreadAuthenticator | None = None
-        try:
-            self._socket = self._listen(bind, keys)
-            self._bell = self._context.socket(zmq.PULL)
-            self._bell.bind("inproc://bell")
-        except BaseException:
-            self._free()
-            raise
+        self._listener = Listener(bind, options.limits.message_bytes, keys)
+        self._bell = self._listener.context.socket(zmq.PULL)
+        self._bell.bind("inproc://bell")
         self._worker = Worker(load, self._ring)
         self._ringing: zmq.Socket[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
         """Where it listens, with the port that tcp://…:* was given."""
-        return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        return self._listener.endpoint
 
     def leave(self) -> None:
         """No further requests; what waits is still done. May be called from a signal handler."""
@@ -94,60 +82,29 @@ class Server:
         """Until `leave`. Raises what `load` raised."""
         self._worker.start()
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._listener.socket, zmq.POLLIN)
         poller.register(self._bell, zmq.POLLIN)
         try:
             while not (self._failure or (self._leaving and not self._jobs and not self._running)):
                 ready = dict(poller.poll(self._patience()))
                 if self._bell in ready:
                     self._on_events()
-                if self._socket in ready:
-                    self._read()
+                if self._listener.socket in ready:
+                    for route, parts in self._listener.read():
+                        self._on_message(route, parts)
                 self._drop_late()
                 self._feed()
         finally:
             self._worker.close(timeout=1.0)
-            self._free()
+            self._listener.close()
         if self._failure:
             raise self._failure
-
-    def _listen(self, bind: Endpoint, keys: Path | None) -> zmq.Socket[bytes]:
-        router = self._context.socket(zmq.ROUTER)
-        router.linger = 1000  # the last replies leave, and nothing waits for a client that does not read
-        router.maxmsgsize = self.options.limits.message_bytes
-        router.rcvhwm = router.sndhwm = HIGH_WATER
-        router.heartbeat_ivl, router.heartbeat_timeout = HEARTBEAT, 3 * HEARTBEAT
-        if keys is not None:
-            key = read_server_key(keys)
-            self._admitted = Admitted(keys)
-            self._authenticator = ThreadAuthenticator(self._context)
-            self._authenticator.start()
-            self._authenticator.configure_curve_callback(credentials_provider=self._admitted)
-            router.curve_server, router.curve_publickey, router.curve_secretkey = True, key.public, key.secret
-        try:
-            with ready_to_bind(bind, has_keys=keys is not None):
-                router.bind(bind.url)
-                self._file = bind.path
-        except zmq.ZMQError as error:
-            router.close(0)
-            raise ValueError(f"{bind.url} cannot be listened at: {error.strerror}") from error
-        except BaseException:
-            router.close(0)
-            raise
-        return router
-
-    def _free(self) -> None:
-        if self._authenticator is not None:
-            self._authenticator.stop()
-        self._context.destroy()
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
 
     def _ring(self) -> None:
         """Wakes the loop; called in the model's thread, whose socket this is."""
         with contextlib.suppress(zmq.ZMQError):  # the loop is gone already
             if self._ringing is None:
-                self._ringing = self._context.socket(zmq.PUSH)
+                self._ringing = self._listener.context.socket(zmq.PUSH)
                 self._ringing.connect("inproc://bell")
             self._ringing.send(b"")
 
@@ -171,7 +128,7 @@ class Server:
                     self._spec, self._stage = spec, "ready"
                 case Previewed() as previewed:
                     for route, parts in self._replies.previews(previewed):
-                        self._send(route, parts)
+                        self._listener.send(route, parts)
                 case Finished() as finished:
                     self._running = None
                     self._feed()  # first, so that the model does not wait while replies are written
@@ -217,7 +174,7 @@ class Server:
         else:
             parts = self._replies.failed(job, failure)
         self._answers.keep(job.key, parts)
-        self._send(job.route, parts)
+        self._listener.send(job.route, parts)
         self.metrics.took("transfer", time.monotonic() - begun)
 
     def _drop_late(self) -> None:
@@ -225,17 +182,6 @@ class Server:
             del self._jobs[job.key]
             self.metrics.count("requests", "late")
             self._refuse(job.route, job.key, "late", "its time was over before its turn came: allow a longer timeout")
-
-    def _read(self) -> None:
-        for _ in range(_TURN):
-            try:
-                route, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            if self._admitted is not None and str(route.get("User-Id")).encode() not in self._admitted:
-                self.metrics.count("refused", "revoked")
-                continue  # connected before the key was revoked: nothing is what it gets
-            self._on_message(route.bytes, [frame.buffer for frame in frames])
 
     def _on_message(self, route: bytes, parts: Sequence[Buffer]) -> None:
         begun = time.monotonic()
@@ -252,12 +198,14 @@ class Server:
                 case wire.Cancel():
                     self._on_cancel(route, key)
                 case wire.Metrics():
-                    self._send(route, [wire.encode(wire.Figures(session=key[0], number=key[1], text=self.figures()))])
+                    self._listener.send(
+                        route, [wire.encode(wire.Figures(session=key[0], number=key[1], text=self.figures()))]
+                    )
                 case wire.Hello(version=version) if version != wire.VERSION:
                     words = f"this server speaks version {wire.VERSION} of the link, you speak {version}: update one"
                     self._refuse(route, key, "version", words)
                 case _:
-                    self._send(route, [wire.encode(self._welcome(key))])
+                    self._listener.send(route, [wire.encode(self._welcome(key))])
         except Exception as error:  # noqa: BLE001 (whatever is wrong with a message costs its sender alone)
             _log.debug("a message was refused", exc_info=error)
             self.metrics.count("refused", "bad")
@@ -269,12 +217,12 @@ class Server:
         key = (call.session, call.number)
         if (answer := self._answers.find(key)) is not None:
             self.metrics.count("retries", "answered")
-            self._send(route, answer)
+            self._listener.send(route, answer)
             return
         if (job := self._jobs.get(key)) is not None:
             self.metrics.count("retries", "waiting")
             job.route = route
-            self._send(route, [self._replies.queued(job, self._queue.position(job))])
+            self._listener.send(route, [self._replies.queued(job, self._queue.position(job))])
             return
         if self._leaving:
             self._refuse(route, key, "leaving", "this server is ending", 200)
@@ -291,14 +239,14 @@ class Server:
             self._queue.add(job)
         except UnknownArrayError:
             self.metrics.count("refused", "need")
-            self._send(route, [wire.encode(wire.Need(session=key[0], number=key[1]))])
+            self._listener.send(route, [wire.encode(wire.Need(session=key[0], number=key[1]))])
         except FullError as error:
             self.metrics.count("refused", "busy")
             self._refuse(route, key, "busy", str(error), self._retry_after())
         else:
             self._jobs[key] = job
             if self._running is not None or len(self._queue) > 1:
-                self._send(route, [self._replies.queued(job, self._queue.position(job))])
+                self._listener.send(route, [self._replies.queued(job, self._queue.position(job))])
 
     def _on_cancel(self, route: bytes, key: Key) -> None:
         if (job := self._jobs.pop(key, None)) is not None:
@@ -338,11 +286,4 @@ class Server:
 
     def _refuse(self, route: bytes, key: Key, reason: wire.Reason, words: str, retry_after_ms: int = 0) -> None:
         refused = wire.Refused(session=key[0], number=key[1], reason=reason, words=words, retry_after_ms=retry_after_ms)
-        self._send(route, [wire.encode(refused)])
-
-    def _send(self, route: bytes, parts: Sequence[Buffer]) -> None:
-        """Never waits: what a client does not read is lost, and sent again when it asks again."""
-        try:
-            self._socket.send_multipart([route, *parts], zmq.NOBLOCK, copy=False)
-        except zmq.ZMQError as error:
-            _log.debug("a reply was lost: %s", error)
+        self._listener.send(route, [wire.encode(refused)])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ def add_serve(commands: Any) -> None:
     serve.add_argument(
         "--metrics-port", type=int, metavar="PORT", help="Prometheus text at http://127.0.0.1:PORT/metrics"
     )
+    serve.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     cli.add_sampler_arguments(serve)
     serve.set_defaults(run=_serve)
 
@@ -90,11 +94,19 @@ def _serve(args: argparse.Namespace) -> None:
     page = None if args.metrics_port is None else MetricsPage(server.figures, args.metrics_port)
     if page is not None:
         console.print(f"figures at http://127.0.0.1:{page.port}/metrics")
+    if args.until_stdin_closes:
+        threading.Thread(target=_leave_at_end, args=(server,), name="stdin", daemon=True).start()
     try:
         run_until_told(server)
     finally:
         if page is not None:
             page.close()
+
+
+def _leave_at_end(server: Server) -> None:
+    """Whoever started this process holds the other end of stdin, which closes whatever becomes of it."""
+    os.read(sys.stdin.fileno(), 1)
+    server.leave()
 
 
 def _keygen(args: argparse.Namespace) -> None:
