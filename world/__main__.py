@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     info.set_defaults(run=_info)
     checkup.add_doctor(commands)
     serving.add_serve(commands)
+    serving.add_route(commands)
     serving.add_keygen(commands)
     link_bench.add_bench(commands)
     args = parser.parse_args(argv)

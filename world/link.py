@@ -48,12 +48,11 @@ class Link:
     """Requests one after the other; `exchange` may be called from any thread, `cancel` at any time."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        """Connects when first used. Raises WorldError where a key is named and cannot be read."""
+        """Connects when first used, which raises WorldError where a key is named and cannot be read."""
         self.endpoint = endpoint
         self.session = secrets.token_bytes(16)
         self.state = "nobody listens there"  # what is known of the other side, for a person
         self.watch: Callable[[], None] = lambda: None  # called while waiting; raises what ends the waiting
-        self._key = read_client_key(Path(endpoint.key)) if endpoint.key else None
         self._number = 0
         self._lock = threading.Lock()
         self._cancel = threading.Event()
@@ -172,6 +171,8 @@ class Link:
         return True
 
     def _give_up(self, number: int) -> None:
+        if self._socket is None:
+            return
         with contextlib.suppress(zmq.ZMQError):
             self._send([wire.encode(wire.Cancel(session=self.session, number=number))])
 
@@ -179,16 +180,29 @@ class Link:
         if self._socket is not None and self._monitor is not None and self._pid == os.getpid():
             return self._socket, self._monitor
         self._pid = os.getpid()  # a fork has no use for its parent's socket
-        socket = zmq.Context.instance().socket(zmq.DEALER)
-        socket.linger = 100
-        socket.immediate = True
-        socket.sndhwm = socket.rcvhwm = HIGH_WATER
-        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT
-        socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT, 3 * HEARTBEAT
-        if self._key is not None:
-            socket.curve_serverkey = self._key.server
-            socket.curve_publickey, socket.curve_secretkey = self._key.public, self._key.secret
-        monitor: zmq.Socket[bytes] = socket.get_monitor_socket(_EVENTS)
-        socket.connect(self.endpoint.url)
-        self._socket, self._monitor = socket, monitor
-        return socket, monitor
+        self._socket, self._monitor = dealer_to(zmq.Context.instance(), self.endpoint)
+        return self._socket, self._monitor
+
+
+def dealer_to(context: zmq.Context, endpoint: Endpoint) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+    """A socket that connects to a server, again and again, and one that tells what becomes of the connection.
+
+    Raises WorldError where a key is named and cannot be read.
+    """
+    socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+    socket.linger = 100
+    socket.immediate = True
+    socket.sndhwm = socket.rcvhwm = HIGH_WATER
+    socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT
+    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT, 3 * HEARTBEAT
+    if endpoint.key:
+        try:
+            key = read_client_key(Path(endpoint.key))
+        except BaseException:
+            socket.close()
+            raise
+        socket.curve_serverkey = key.server
+        socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
+    monitor: zmq.Socket[bytes] = socket.get_monitor_socket(_EVENTS)
+    socket.connect(endpoint.url)
+    return socket, monitor

@@ -17,6 +17,8 @@ from world.values import AnyArray, Names, Packer, Store, Unpacker, finder
 from world.wire import Array, Buffer, Digest, Limits, Reason, WireError
 from world.worker import Previewed
 
+ANSWERS_PER_SESSION = 4
+
 _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (CancelledError, "cancelled"),
     (ModelError, "ModelError"),
@@ -135,22 +137,36 @@ class Replies:
 
 
 class Answers:
-    """The latest replies by their keys, the oldest leaving first when they take more than `limit` bytes."""
+    """The latest replies of each session, which retries get.
+
+    The sessions that were silent longest are forgotten first when all take more than `limit` bytes.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._num_bytes = 0
-        self._parts: OrderedDict[Key, list[Buffer]] = OrderedDict()
+        self._sessions: OrderedDict[bytes, OrderedDict[int, list[Buffer]]] = OrderedDict()
 
     def keep(self, key: Key, parts: list[Buffer]) -> None:
-        self._parts[key] = parts
+        session, number = key
+        mine = self._sessions.setdefault(session, OrderedDict())
+        self._sessions.move_to_end(session)
+        mine[number] = parts
         self._num_bytes += sum(map(len, parts))
+        if len(mine) > ANSWERS_PER_SESSION:
+            self._forget(mine)
         while self._num_bytes > self._limit:
-            _, oldest = self._parts.popitem(last=False)
-            self._num_bytes -= sum(map(len, oldest))
+            oldest = next(iter(self._sessions))
+            self._forget(self._sessions[oldest])
+            if not self._sessions[oldest]:
+                del self._sessions[oldest]
 
     def find(self, key: Key) -> list[Buffer] | None:
-        return self._parts.get(key)
+        return self._sessions.get(key[0], {}).get(key[1])
+
+    def _forget(self, replies: OrderedDict[int, list[Buffer]]) -> None:
+        _, parts = replies.popitem(last=False)
+        self._num_bytes -= sum(map(len, parts))
 
 
 def _rows(call: wire.Call, reader: Unpacker) -> tuple[Sequence[Any], Hashable]:

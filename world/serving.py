@@ -1,4 +1,4 @@
-"""`python -m world serve` and `keygen`: flags to a server, and its life between being asked to start and to end."""
+"""`python -m world serve`, `route` and `keygen`: from flags to a server that runs until it is told to end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from world import cli, models
 from world.curve import make_keys
 from world.endpoints import is_endpoint, read_endpoint
 from world.metrics import MetricsPage
+from world.router import Router
 from world.server import Server, ServerOptions
+from world.supervisor import Supervisor
 from world.worker import Loader
 
 
@@ -43,9 +46,20 @@ def add_serve(commands: Any) -> None:
     serve.add_argument(
         "--metrics-port", type=int, metavar="PORT", help="Prometheus text at http://127.0.0.1:PORT/metrics"
     )
+    serve.add_argument("--replicas", type=cli.count, default=1, metavar="N", help="processes that share the work")
+    serve.add_argument("--devices", nargs="+", metavar="NAME", help="for the replicas, in turn: cuda:0 cuda:1")
     serve.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     cli.add_sampler_arguments(serve)
     serve.set_defaults(run=_serve)
+
+
+def add_route(commands: Any) -> None:
+    """The parser of `route`."""
+    route = commands.add_parser("route", help="several servers behind one address", formatter_class=cli.HelpFormatter)
+    route.add_argument("--bind", required=True, metavar="ADDRESS", help="ipc://PATH or tcp://HOST:PORT")
+    route.add_argument("--to", required=True, nargs="+", metavar="ADDRESS", help="where the servers are")
+    route.add_argument("--keys", type=Path, metavar="DIR", help="made by keygen; needed beyond this machine")
+    route.set_defaults(run=_route)
 
 
 def add_keygen(commands: Any) -> None:
@@ -72,7 +86,7 @@ def loader_of(args: argparse.Namespace) -> Loader:
     return load
 
 
-def run_until_told(server: Server) -> None:
+def run_until_told(server: Server | Router, run: Callable[[], None] | None = None) -> None:
     """Runs until SIGTERM or Ctrl-C, then finishes what waits; a second signal ends at once."""
 
     def on_signal(number: int, frame: object) -> None:
@@ -83,17 +97,19 @@ def run_until_told(server: Server) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    server.run()
+    (run or server.run)()
 
 
 def _serve(args: argparse.Namespace) -> None:
+    if args.replicas > 1:
+        _serve_replicas(args)
+        return
     options = ServerOptions(args.max_batch, args.max_wait_ms, args.max_waiting, args.memo_mb * 2**20)
     server = Server(loader_of(args), read_endpoint(args.bind), options, args.keys)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"serving {args.model} at {server.endpoint}")
+    _tell(f"serving {args.model} at {server.endpoint}")
     page = None if args.metrics_port is None else MetricsPage(server.figures, args.metrics_port)
     if page is not None:
-        console.print(f"figures at http://127.0.0.1:{page.port}/metrics")
+        _tell(f"figures at http://127.0.0.1:{page.port}/metrics")
     if args.until_stdin_closes:
         threading.Thread(target=_leave_at_end, args=(server,), name="stdin", daemon=True).start()
     try:
@@ -101,6 +117,46 @@ def _serve(args: argparse.Namespace) -> None:
     finally:
         if page is not None:
             page.close()
+
+
+def _serve_replicas(args: argparse.Namespace) -> None:
+    """As many processes, each with the model, and this one in front of them."""
+    if args.metrics_port is not None:
+        raise ValueError(
+            "--metrics-port is of one server: serve without --replicas, and put python -m world route before"
+        )
+    loader_of(args)  # a wrong address is told before anything starts
+    flags = ["--model", args.model, "--max-batch", str(args.max_batch), "--max-wait-ms", str(args.max_wait_ms)]
+    flags += ["--max-waiting", str(args.max_waiting), "--memo-mb", str(args.memo_mb)]
+    sampler = cli.sampler_of(args)
+    flags += [] if sampler is None else cli.flags_of(sampler)
+    devices = args.devices or ([args.device] if args.device else [])
+    supervisors: list[Supervisor] = []
+
+    def watch() -> None:
+        for supervisor in supervisors:
+            supervisor.check()
+
+    try:
+        for i in range(args.replicas):
+            supervisors.append(Supervisor([*flags, "--device", devices[i % len(devices)]] if devices else flags))
+        backends = [read_endpoint(supervisor.address) for supervisor in supervisors]
+        router = Router(read_endpoint(args.bind), backends, args.keys)
+        _tell(f"serving {args.replicas} times {args.model} at {router.endpoint}")
+        run_until_told(router, lambda: router.run(watch))
+    finally:
+        for supervisor in supervisors:
+            supervisor.stop()
+
+
+def _route(args: argparse.Namespace) -> None:
+    router = Router(read_endpoint(args.bind), [read_endpoint(address) for address in args.to], args.keys)
+    _tell(f"passing on from {router.endpoint} to {', '.join(args.to)}")
+    run_until_told(router)
+
+
+def _tell(words: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(words)
 
 
 def _leave_at_end(server: Server) -> None:
@@ -111,10 +167,9 @@ def _leave_at_end(server: Server) -> None:
 
 def _keygen(args: argparse.Namespace) -> None:
     made = make_keys(args.out, args.names)
-    console = Console(highlight=False, soft_wrap=True)
     for path in made:
-        console.print(f"  {path}")
+        _tell(f"  {path}")
     for name in args.names:
-        console.print(f"hand {args.out / name}.toml to {name}, who adds ?key={name}.toml to the server's address")
+        _tell(f"hand {args.out / name}.toml to {name}, who adds ?key={name}.toml to the server's address")
     if not args.names:
-        console.print("name the clients that may in: python -m world keygen alice bob")
+        _tell("name the clients that may in: python -m world keygen alice bob")

@@ -87,9 +87,11 @@ class Host:
         )
 
     def kill(self) -> None:
-        """As nothing survives it: SIGKILL."""
+        """SIGKILL; may be called twice."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
     def start_again(self) -> None:
         self.process = self._started()
@@ -97,8 +99,7 @@ class Host:
     def end(self) -> int:
         """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=20)
-        return self.process.returncode
+        return self.process.wait(20)
 
     @property
     def num_open(self) -> int:
