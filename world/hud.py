@@ -250,7 +250,7 @@ def _latency(seconds: list[float]) -> str:
 
 def _patience(game: Game) -> str:
     if game.doing == "load" and (stage := game.stage()):
-        return f"{_sentence(stage)}, {game.doing_for:.0f} s so far. Esc leaves."
+        return f"{_sentence(stage)}. {game.doing_for:.0f} s so far; Esc leaves."
     if game.doing_for < 5:
         return "One moment."
     return f"{game.doing_for:.0f} s so far. Large models take minutes the first time; Esc leaves."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from world.metrics import MetricsPage
 from world.router import Router
 from world.server import Server, ServerOptions
 from world.supervisor import Supervisor
+from world.types import WorldModel
 from world.worker import Loader
 
 
@@ -77,13 +80,33 @@ def loader_of(args: argparse.Namespace) -> Loader:
     if is_endpoint(args.model):
         raise ValueError(f"{args.model} is served already: give the model itself, or python -m world route")
     sampler = cli.sampler_of(args)
-    models.entry_of(args.model)
+    package = models.entry_of(args.model).partition(".")[0]
 
-    def load(tell):
+    def load(tell: Callable[[str], None]) -> WorldModel:
         tell(f"loading {args.model}")
-        return models.load(args.model, sampler=sampler, device=args.device)
+        with overheard(package, tell):
+            return models.load(args.model, sampler=sampler, device=args.device)
 
     return load
+
+
+@contextmanager
+def overheard(package: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, what `package` logs at INFO is told: a model that loads says there how far it is."""
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tell(record.getMessage())
+
+    logger, ear = logging.getLogger(package), Ear(logging.INFO)
+    level = logger.level
+    logger.addHandler(ear)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(ear)
 
 
 def run_until_told(server: Server | Router, run: Callable[[], None] | None = None) -> None:

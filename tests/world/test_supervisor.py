@@ -13,13 +13,14 @@ import pytest
 
 from tests.world.conftest import ROOT, until
 from tests.world.toy_world import ToyWorld, toy_scene
-from world import cli, supervisor
+from world import cli, serving, supervisor
 from world.errors import LinkError, ModelError
-from world.settings import PRESETS
+from world.settings import PRESETS, SamplerConfig
 from world.supervisor import SupervisedWorldModel, Supervisor
 from world.types import Action
 
 FORWARD = Action("move forward", "forward", forward=0.3)
+SETTINGS = tuple(SamplerConfig.__dataclass_fields__)
 TOY = ["--model", "toy"]
 
 
@@ -75,11 +76,14 @@ def test_a_model_that_cannot_be_loaded_says_so_in_its_own_words(command: list[st
         SupervisedWorldModel(Supervisor(["--model", "nowhere"], command))
 
 
-def test_loading_is_told(command: list[str]) -> None:
+def test_loading_is_told_in_parts_of_a_hundred() -> None:
     stages: list[str] = []
-    model = SupervisedWorldModel(Supervisor(TOY, [*command[:4], "0", "serve"]), stages.append)
+    arguments = argparse.Namespace(model="tiny", device="cpu", preset="walk", **dict.fromkeys(SETTINGS))
+    model = serving.loader_of(arguments)(stages.append)
     model.close()
-    assert all(stage in ("starting", "loading toy") for stage in stages)
+    assert stages[0] == "loading tiny"
+    assert "reading ema.safetensors, 50%" in stages
+    assert stages[-1].startswith("reading ae.safetensors, 9")
 
 
 def test_the_process_ends_with_the_model(model: SupervisedWorldModel) -> None:
