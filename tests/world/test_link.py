@@ -81,16 +81,18 @@ class Narrow(ToyWorld):
 class Sketching(ToyWorld):
     """Draws in 50 evaluations, and lets itself be watched."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.01) -> None:
+        """One evaluation takes `seconds`."""
         super().__init__(frozenset({"free_text", "preview"}))
         self.evaluations = 0
+        self._seconds = seconds
 
     def step(
         self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
     ) -> list[State]:
         new = super().step(states, actions)
         for i in range(1, 51):
-            time.sleep(0.01)
+            time.sleep(self._seconds)
             self.evaluations += 1
             if on_preview is not None:
                 on_preview(Progress(tuple(range(len(new))), i, 50, lambda: [state.frame for state in new]))
@@ -288,8 +290,8 @@ def test_a_step_given_up_stops_within_one_evaluation(serve: Serve) -> None:
 
 
 def test_a_world_that_can_be_watched_keeps_the_contract(serve: Serve) -> None:
-    check_world_model(Sketching(), toy_scene(), tolerance=0)
-    check_world_model(serve(Sketching()).client(), toy_scene(), tolerance=0)
+    check_world_model(Sketching(0.0), toy_scene(), tolerance=0)
+    check_world_model(serve(Sketching(0.005)).client(), toy_scene(), tolerance=0)
 
 
 def test_a_full_queue_says_so_and_the_clients_come_again(serve: Serve) -> None:
