@@ -17,7 +17,9 @@ from world.types import Action, Pose
 VERSION = 1
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-Digest: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]  # BLAKE2b of an array's bytes, 16 long
+Digest: TypeAlias = Annotated[
+    bytes, Meta(min_length=16, max_length=16)
+]  # of SHA-256 over an array's bytes, the first 16
 Session: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]  # random, one a client
 Number: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # of a request within its session
 Verb: TypeAlias = Literal["reset", "step", "ask", "view", "random_start", "reconstruct"]
