@@ -16,18 +16,20 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import zmq
 
 import world
 from tests.world.conftest import ROOT, Host, Serve, until
 from tests.world.toy_world import ToyWorld, toy_scene
-from world import models
+from world import models, wire
 from world.client import RemoteTrueWorld, RemoteWorldModel
 from world.errors import CancelledError, LinkError, ModelError, SceneError, WorldError
 from world.previews import OnPreview, Progress
 from world.server import ServerOptions
 from world.settings import SamplerConfig
 from world.testing import check_world_model
-from world.types import Action, Frame, Pose, Scene, Start, State
+from world.types import Action, Frame, Pose, Scene, Start, State, WorldSpec
+from world.values import Names, Packer
 from world.wire import Limits
 
 FORWARD = Action("move forward", "forward", forward=0.3)
@@ -292,6 +294,99 @@ def test_a_step_given_up_stops_within_one_evaluation(serve: Serve) -> None:
 def test_a_world_that_can_be_watched_keeps_the_contract(serve: Serve) -> None:
     check_world_model(Sketching(0.0), toy_scene(), tolerance=0)
     check_world_model(serve(Sketching(0.005)).client(), toy_scene(), tolerance=0)
+
+
+class Raw:
+    """A client without any manners: it sends what it is told, as often as it is told."""
+
+    def __init__(self, address: str) -> None:
+        self._dealer = zmq.Context.instance().socket(zmq.DEALER)
+        self._dealer.linger = 0
+        self._dealer.connect(address)
+        self._packer = Packer(Names(), ())
+        (state,) = ToyWorld().reset([toy_scene()], [5])
+        self._state = self._packer.state(state)
+
+    def step(self, number: int, timeout_ms: int = 20_000) -> None:
+        call = wire.Call(
+            session=bytes(range(16)),
+            number=number,
+            verb="step",
+            model="toy",
+            timeout_ms=timeout_ms,
+            states=(self._state,),
+            actions=(FORWARD,),
+            scenes=self._packer.scenes,
+            attached=tuple(self._packer.attached),
+        )
+        self._dealer.send_multipart([wire.encode(call), *self._packer.buffers()])
+
+    def replies(self, number: int) -> list[wire.Reply]:
+        return [wire.decode_reply(self._dealer.recv_multipart()) for _ in range(number)]
+
+    def close(self) -> None:
+        self._dealer.close()
+
+
+def test_a_request_that_is_sent_again_is_computed_once(serve: Serve) -> None:
+    world = Patient()
+    raw = Raw(serve(world).address)
+    raw.step(1)
+    until(lambda: world.batches)
+    raw.step(1)
+    raw.step(1)
+    assert [type(reply) for reply in raw.replies(2)] == [wire.Queued, wire.Queued]
+    world.go_on.release(9)
+    (done,) = raw.replies(1)
+    raw.step(1)
+    assert raw.replies(1) == [done]
+    assert world.batches == [1]
+    raw.close()
+
+
+def test_a_request_whose_time_is_over_is_not_begun(serve: Serve) -> None:
+    world = Patient()
+    served = serve(world)
+    raw = Raw(served.address)
+    raw.step(1)
+    until(lambda: world.batches)
+    raw.step(2, timeout_ms=1)
+    queued, late = raw.replies(2)
+    assert isinstance(queued, wire.Queued)
+    assert isinstance(late, wire.Refused)
+    assert (late.reason, late.number) == ("late", 2)
+    world.go_on.release(9)
+    assert isinstance(raw.replies(1)[0], wire.Done)
+    assert world.batches == [1]
+    raw.close()
+
+
+def test_a_server_that_comes_back_with_another_model_refuses_the_walk(serve: Serve, tmp_path: Path) -> None:
+    class Other(ToyWorld):
+        @property
+        def spec(self) -> WorldSpec:
+            return WorldSpec("other", frozenset())
+
+    first = serve(bind=f"ipc://{tmp_path}/one")
+    client = RemoteWorldModel(first.address, timeout=20)
+    states = client.reset([toy_scene()], [0])
+    first.end()
+    serve(Other(), bind=f"ipc://{tmp_path}/one")
+    with pytest.raises(LinkError, match="has 'other' now, and no longer 'toy'"):
+        client.step(states, [FORWARD])
+    client.close()
+
+
+def test_rows_wait_for_company_where_that_is_wished(serve: Serve) -> None:
+    world = Patient()
+    world.go_on.release(9)
+    served = serve(world, ServerOptions(max_batch=2, max_wait_ms=10_000))
+    raw = Raw(served.address)
+    raw.step(1)
+    raw.step(2)
+    until(lambda: world.batches)
+    assert world.batches == [2]  # full, so it waited no longer
+    raw.close()
 
 
 def test_a_full_queue_says_so_and_the_clients_come_again(serve: Serve) -> None:
