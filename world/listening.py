@@ -70,12 +70,13 @@ class Listener:
             _log.debug("a reply was lost: %s", error)
 
     def close(self) -> None:
-        """Stops to listen, ends the context with all its sockets, and removes the socket file."""
+        """Stops to listen, ends the context with all its sockets, and removes the socket file; may be called twice."""
         if self._authenticator is not None:
             self._authenticator.stop()
         self.context.destroy()
         if self._file is not None:
             self._file.unlink(missing_ok=True)
+        self._authenticator = self._file = None
 
     def _want_keys(self, keys: Path) -> None:
         key = read_server_key(keys)

@@ -70,7 +70,11 @@ class Router:
         """Listens at once. Raises ValueError or WorldError where it cannot."""
         self._id = secrets.token_bytes(16)
         self._listener = Listener(bind, Limits().message_bytes, keys)
-        self._backends = [_Backend(e, *dealer_to(self._listener.context, e)) for e in backends]
+        try:
+            self._backends = [_Backend(e, *dealer_to(self._listener.context, e)) for e in backends]
+        except BaseException:
+            self._listener.close()
+            raise
         self._open: dict[Key, _Open] = {}
         self._homes: OrderedDict[bytes, _Backend] = OrderedDict()  # by session
         self._pinged = 0.0

@@ -78,6 +78,10 @@ class Server:
         """No further requests; what waits is still done. May be called from a signal handler."""
         self._leaving = True
 
+    def close(self) -> None:
+        """Stops to listen, for a server that is not run; `run` does it by itself."""
+        self._listener.close()
+
     def run(self) -> None:
         """Until `leave`. Raises what `load` raised."""
         self._worker.start()

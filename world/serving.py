@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -25,6 +26,9 @@ from world.supervisor import Supervisor
 from world.types import WorldModel
 from world.worker import Loader
 
+MAX_WAIT = 10_000  # ms
+MAX_REPLICAS = 64
+
 
 def add_serve(commands: Any) -> None:
     """The parser of `serve`."""
@@ -40,16 +44,16 @@ def add_serve(commands: Any) -> None:
         "--max-batch", type=cli.count, default=defaults.max_batch, metavar="N", help="rows that run at once"
     )
     serve.add_argument(
-        "--max-wait-ms", type=float, default=0.0, metavar="X", help="that a free model waits for more rows"
+        "--max-wait-ms", type=milliseconds, default=0.0, metavar="X", help="that a free model waits for more rows"
     )
     serve.add_argument(
         "--max-waiting", type=cli.count, default=defaults.max_waiting, metavar="N", help="requests; more are refused"
     )
     serve.add_argument("--memo-mb", type=cli.count, default=512, metavar="N", help="for frames that need not travel")
     serve.add_argument(
-        "--metrics-port", type=int, metavar="PORT", help="Prometheus text at http://127.0.0.1:PORT/metrics"
+        "--metrics-port", type=port, metavar="PORT", help="Prometheus text at http://127.0.0.1:PORT/metrics"
     )
-    serve.add_argument("--replicas", type=cli.count, default=1, metavar="N", help="processes that share the work")
+    serve.add_argument("--replicas", type=replicas, default=1, metavar="N", help="processes that share the work")
     serve.add_argument("--devices", nargs="+", metavar="NAME", help="for the replicas, in turn: cuda:0 cuda:1")
     serve.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     cli.add_sampler_arguments(serve)
@@ -73,6 +77,31 @@ def add_keygen(commands: Any) -> None:
     keygen.add_argument("names", nargs="*", metavar="NAME", help="a client; its file NAME.toml is to be handed over")
     keygen.add_argument("--out", type=Path, default=Path("keys"), metavar="DIR", help="the folder for serve --keys")
     keygen.set_defaults(run=_keygen)
+
+
+def milliseconds(text: str) -> float:
+    """The type of a flag: a short stretch of time."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= MAX_WAIT:
+        raise argparse.ArgumentTypeError(f"expected milliseconds from 0 to {MAX_WAIT}, got {text!r}")
+    return value
+
+
+def port(text: str) -> int:
+    """The type of a flag: a tcp port; 0 is any that is free."""
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def replicas(text: str) -> int:
+    """The type of a flag: how many processes."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_REPLICAS):
+        raise argparse.ArgumentTypeError(f"expected 1 to {MAX_REPLICAS} processes, got {text!r}")
+    return int(text)
 
 
 def loader_of(args: argparse.Namespace) -> Loader:
@@ -127,17 +156,21 @@ def _serve(args: argparse.Namespace) -> None:
     if args.replicas > 1:
         _serve_replicas(args)
         return
+    if args.devices:
+        raise ValueError("--devices are for several --replicas: with one, give --device")
     options = ServerOptions(args.max_batch, args.max_wait_ms, args.max_waiting, args.memo_mb * 2**20)
     server = Server(loader_of(args), read_endpoint(args.bind), options, args.keys)
     _tell(f"serving {args.model} at {server.endpoint}")
-    page = None if args.metrics_port is None else MetricsPage(server.figures, args.metrics_port)
-    if page is not None:
-        _tell(f"figures at http://127.0.0.1:{page.port}/metrics")
-    if args.until_stdin_closes:
-        threading.Thread(target=_leave_at_end, args=(server,), name="stdin", daemon=True).start()
+    page = None
     try:
+        if args.metrics_port is not None:
+            page = MetricsPage(server.figures, args.metrics_port)
+            _tell(f"figures at http://127.0.0.1:{page.port}/metrics")
+        if args.until_stdin_closes:
+            threading.Thread(target=_leave_at_end, args=(server,), name="stdin", daemon=True).start()
         run_until_told(server)
     finally:
+        server.close()
         if page is not None:
             page.close()
 

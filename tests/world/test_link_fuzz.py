@@ -133,7 +133,7 @@ def test_real_messages_with_something_wrong_cost_only_their_sender(host: Callabl
 
 
 @pytest.mark.slow
-def test_20000_real_messages_with_something_wrong_cost_only_their_sender(host: Callable[..., Host]) -> None:
+def test_10000_real_messages_with_something_wrong_cost_only_their_sender(host: Callable[..., Host]) -> None:
     with attacked(host) as hostile:
         _send_spoiled(hostile, MANY // 2)
 
@@ -144,7 +144,7 @@ def test_made_up_messages_cost_only_their_sender(host: Callable[..., Host]) -> N
 
 
 @pytest.mark.slow
-def test_20000_made_up_messages_cost_only_their_sender(host: Callable[..., Host]) -> None:
+def test_10000_made_up_messages_cost_only_their_sender(host: Callable[..., Host]) -> None:
     with attacked(host) as hostile:
         _send_made_up(hostile, MANY // 2)
 
