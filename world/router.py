@@ -171,7 +171,7 @@ class Router:
         if not there:
             self._refuse(route, key, "loading", f"no server with {call.model!r} is there yet, or any more", 200)
             return
-        backend = min(there, key=lambda b: len(b.open))
+        backend = min(there, key=lambda b: (len(b.open), b.num_calls))
         home = self._homes.get(key[0])
         if home in there and home is not None and len(home.open) <= len(backend.open) + 1:
             backend = home

@@ -66,6 +66,11 @@ def calls(router: Router) -> list[int]:
     return [int(line.split()[1]) for line in router.figures().splitlines() if "calls_total" in line]
 
 
+def up(router: Router) -> int:
+    """Servers that are there."""
+    return sum(line.endswith(" 1") for line in router.figures().splitlines() if "route_up" in line)
+
+
 def test_a_routed_world_keeps_the_contract(serve: Serve, route: Route) -> None:
     router = route(serve().address, serve().address)
     check_world_model(RemoteWorldModel(router.endpoint), toy_scene(), tolerance=0)
@@ -74,6 +79,7 @@ def test_a_routed_world_keeps_the_contract(serve: Serve, route: Route) -> None:
 def test_the_work_is_shared_and_a_walk_stays_with_its_server(serve: Serve, route: Route) -> None:
     servers = [serve(), serve()]
     router = route(*(served.address for served in servers))
+    until(lambda: up(router) == 2)
     with ThreadPoolExecutor(6) as pool:
         walks = list(pool.map(lambda seed: walk(router.endpoint, seed, 20), range(6)))
     assert walks == [undisturbed(seed, 20) for seed in range(6)]
@@ -84,7 +90,7 @@ def test_the_work_is_shared_and_a_walk_stays_with_its_server(serve: Serve, route
 def test_what_a_dead_server_had_is_done_by_another(serve: Serve, route: Route, host: Callable[..., Host]) -> None:
     mortal = host(0.02)
     router = route(mortal.address, serve().address)
-    until(lambda: router.figures().count("} 1\n") == 2)  # both are up
+    until(lambda: up(router) == 2)
     with ThreadPoolExecutor(4) as pool:
         walks = [pool.submit(walk, router.endpoint, seed, 50) for seed in range(4)]
         until(lambda: calls(router)[0] > 5)
