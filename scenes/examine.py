@@ -1,0 +1,184 @@
+"""`python -m scenes evaluate` and `compare`: from addresses to figures, files and pages."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from scenes import compare, library, page, report
+from scenes.drift import Dream
+from scenes.estimates import ALL, Figures
+from scenes.evaluate import measure, measure_copying
+from scenes.report import Evaluation
+from scenes.simulator import SimulatorWorld
+from scenes.trial import SUITES, Trial, prepare
+from world import cli, models
+from world.errors import SceneError, WorldError
+from world.files import atomic_write_text
+from world.settings import PRESETS, SamplerConfig
+from world.types import Scene, WorldModel
+from world.walks import HELD_OUT
+
+_PAGE = "evaluation.html"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to be measured: its address as a person typed it, and the sampler that was asked for."""
+
+    label: str
+    address: str
+    sampler: SamplerConfig | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A trial, drawn once for frames of one size, with the simulator that drew it and the baseline's figures."""
+
+    setup: dict  # what comparable evaluations share
+    trial: Trial
+    truth: SimulatorWorld
+    copying: Figures
+
+
+def add_commands(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
+    """Adds `evaluate` and `compare` to the parser's commands."""
+    one = command("evaluate", evaluate, "measures a model against the simulator: JSON, CSV, and a page to read")
+    one.add_argument("--model", default="tiny", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
+    several = command("compare", compare_models, "measures several models on one trial: a table and a page")
+    several.add_argument(
+        "models", nargs="+", metavar="MODEL", help="an address, ADDRESS@PRESET, or a folder that evaluate has filled"
+    )
+    for parser in (one, several):
+        parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
+        parser.add_argument(
+            "--scenes", nargs="+", metavar="SCENE", help="scenes or pictures, which have no truth (default: all scenes)"
+        )
+        parser.add_argument("--suite", choices=list(SUITES), default="quick", help="how much is measured")
+        parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    cli.add_sampler_arguments(one)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """One model: its table on the terminal, its files in --out."""
+    contender = Contender(args.model, args.model, cli.sampler_of(args), args.device)
+    console, scenes = Console(), load_scenes(args.scenes)
+    with Console(stderr=True).status("") as status:
+        model, frame = load(contender, scenes)
+        try:
+            args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
+            exam = draw(scenes, args.suite, frame, status.update)
+            evaluation, dreams, paths = _examine(contender, model, exam, args.out, status.update)
+        finally:
+            model.close()
+    console.print(report.table(evaluation))
+    if evaluation.confusion is not None:
+        console.print(report.actions_table(evaluation.confusion))
+    for gate in report.gates(evaluation.figures):
+        console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
+    console.print(*paths, sep="\n", soft_wrap=True)
+
+
+def compare_models(args: argparse.Namespace) -> None:
+    """Several models: what is not measured yet is measured on one trial, into a folder of --out each."""
+    if len(set(args.models)) < max(2, len(args.models)):
+        raise ValueError(f"compare takes two or more different models, got {' '.join(args.models)}")
+    read = {label: report.read(Path(label)) for label in args.models if (Path(label) / report.FILE).is_file()}
+    contenders = [contender(label, args.device) for label in args.models if label not in read]
+    done = {label: replace(evaluation, label=label) for label, evaluation in read.items()}
+    scenes = load_scenes(args.scenes)
+    with Console(stderr=True).status("") as status:
+        exam = None
+        for c in contenders:
+            model, frame = load(c, scenes)
+            try:
+                if exam is None:
+                    compare.need_one_trial([*read.values()], trial_of(scenes, args.suite, frame))
+                    args.out.mkdir(parents=True, exist_ok=True)
+                    exam = draw(scenes, args.suite, frame, status.update)
+                elif frame != tuple(exam.setup["frame"]):
+                    raise SceneError(f"{c.label} dreams {frame[1]} x {frame[0]}, another size than the ones before it")
+                done[c.label], *_ = _examine(c, model, exam, args.out / folder_name(c.label), status.update)
+            finally:
+                model.close()
+    evaluations = [done[label] for label in args.models]
+    compare.need_one_trial(evaluations, evaluations[0].trial)
+    console = Console()
+    console.print(compare.table(evaluations))
+    console.print(*compare.save(args.out, evaluations), sep="\n", soft_wrap=True)
+
+
+def contender(label: str, device: str | None) -> Contender:
+    """The model that "ADDRESS" or "ADDRESS@PRESET" names. Raises ValueError for an unknown preset."""
+    address, _, preset = label.rpartition("@")
+    if not address or Path(label).is_dir():
+        return Contender(label, label, None, device)
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r} in {label!r}: the presets are {', '.join(PRESETS)}")
+    return Contender(label, address, PRESETS[preset], device)
+
+
+def load_scenes(addresses: Sequence[str] | None) -> list[Scene]:
+    """The scenes and pictures, by default all scenes. Raises SceneError where two have one name."""
+    scenes = [library.load_scene(address) for address in addresses or library.scene_names()]
+    names = [scene.name for scene in scenes]
+    for name in names:
+        if names.count(name) > 1 or name == ALL:
+            raise SceneError(f"figures are kept by the scene's name, and {name!r} is there already: give it another")
+    return scenes
+
+
+def load(contender: Contender, scenes: Sequence[Scene]) -> tuple[WorldModel, tuple[int, int]]:
+    """The model, and the (height, width) of its frames. Raises SceneError where the simulator cannot draw such."""
+    model = models.load(contender.address, sampler=contender.sampler, device=contender.device)
+    height, width = model.reset(scenes[:1], [HELD_OUT])[0].frame.shape[:2]
+    if height != width and any(scene.simulated for scene in scenes):
+        model.close()
+        raise SceneError(f"the simulator draws square frames, but {contender.label} dreams {width} x {height}")
+    return model, (height, width)
+
+
+def trial_of(scenes: Sequence[Scene], suite: str, frame: tuple[int, int]) -> dict:
+    """What a trial depends on, as plain values."""
+    return {
+        "suite": {"name": suite, **asdict(SUITES[suite])},
+        "scenes": [scene.name for scene in scenes],
+        "frame": list(frame),
+        "first_seed": HELD_OUT,
+    }
+
+
+def draw(scenes: Sequence[Scene], suite: str, frame: tuple[int, int], tell: Tell) -> Exam:
+    """Draws the trial and measures the baseline on it."""
+    truth = SimulatorWorld(frame[0]) if frame[0] == frame[1] else SimulatorWorld()
+    trial = prepare(truth, scenes, SUITES[suite], tell)
+    tell("copying the last frame")
+    return Exam(trial_of(scenes, suite, frame), trial, truth, measure_copying(trial))
+
+
+def examine(contender: Contender, model: WorldModel, exam: Exam, tell: Tell) -> tuple[Evaluation, list[Dream]]:
+    """The model's evaluation, and its dreams."""
+
+
+def _examine(contender: Contender, model: WorldModel, exam: Exam, folder: Path, tell: Tell):
+    measured = measure(model, exam.trial, exam.truth, lambda text: tell(f"{contender.label}: {text}"))
+    spec = {**asdict(model.spec), "supports": sorted(model.spec.supports)}
+    sampler = contender.sampler
+    setup = report.setup(spec, exam.setup, sampler)
+    evaluation = Evaluation(contender.label, setup, measured.figures, exam.copying, measured.confusion)
+    paths = report.save(folder, evaluation, measured.dreams)
+    paths.append(folder / _PAGE)
+    atomic_write_text(paths[-1], page.evaluation_page(evaluation, measured))
+    return evaluation, measured.dreams, paths
+
+
+def folder_name(label: str) -> str:
+    """The label as the name of a folder."""
+    return "".join(c if c.isalnum() or c in "-_.@" else "-" for c in label).strip("-.") or "model"
