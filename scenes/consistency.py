@@ -79,10 +79,15 @@ def measure(model: WorldModel, scenes: Sequence[Scene]) -> tuple[Figures, list[T
     """How well the model's own ways close, from the first start of each scene; and its full turns."""
     begun = model.reset(scenes, [HELD_OUT + i for i in range(len(scenes))])
     rows = [(state, way) for state in begun for way in ways(state.scene)]
-    firsts = dream(model, [s for s, _ in rows], [way.actions for _, way in rows], range(100))
-    others = dream(model, [s for s, way in rows if way.other], [way.other for _, way in rows if way.other])
-    second = iter(others)
-    goals = [next(second)[len(way.other)] if way.other else state.frame for state, way in rows]
+    twofold = [(state, way) for state, way in rows if way.other]
+    dreams = dream(  # one batch
+        model,
+        [state for state, _ in (*rows, *twofold)],
+        [*(way.actions for _, way in rows), *(way.other for _, way in twofold)],
+        range(100),
+    )
+    firsts, others = dreams[: len(rows)], iter(dreams[len(rows) :])
+    goals = [next(others)[len(way.other)] if way.other else state.frame for state, way in rows]
     figures: Figures = {}
     for name in dict.fromkeys(way.name for _, way in rows):
         chosen = [i for i, (_, way) in enumerate(rows) if way.name == name]

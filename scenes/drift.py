@@ -47,9 +47,7 @@ def measure(model: WorldModel, dreams: Sequence[Dream], trial: Trial) -> Figures
             metrics.finds_the_place(one[None], other[None], trial.galleries[scene].frames)[0]
             for one, other, scene in zip(dreamt, true, scenes, strict=True)
         ]
-        forced = step_all(
-            model, [d.walk.states[t - 1] for d in reached], [d.walk.actions[t - 1] for d in reached]
-        )
+        forced = step_all(model, [d.walk.states[t - 1] for d in reached], [d.walk.actions[t - 1] for d in reached])
         figures |= {
             f"drift_psnr@{t}": by(scenes, mean, qualities[t]),
             f"drift_ssim@{t}": by(scenes, mean, metrics.ssim(dreamt, true)),

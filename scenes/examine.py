@@ -9,21 +9,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scenes import compare, library, page, report
-from scenes.drift import Dream
+from scenes import compare, evaluation_page, library, report
 from scenes.estimates import ALL, Figures
 from scenes.evaluate import measure, measure_copying
 from scenes.report import Evaluation
 from scenes.simulator import SimulatorWorld
 from scenes.trial import SUITES, Trial, prepare
 from world import cli, models
-from world.errors import SceneError, WorldError
+from world.errors import SceneError
 from world.files import atomic_write_text
 from world.settings import PRESETS, SamplerConfig
 from world.types import Scene, WorldModel
 from world.walks import HELD_OUT
 
-_PAGE = "evaluation.html"
+PAGE = "evaluation.html"
 
 Tell = Callable[[str], None]
 
@@ -75,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> None:
         try:
             args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
             exam = draw(scenes, args.suite, frame, status.update)
-            evaluation, dreams, paths = _examine(contender, model, exam, args.out, status.update)
+            evaluation = examine(contender, model, exam, args.out, status.update)
         finally:
             model.close()
     console.print(report.table(evaluation))
@@ -83,7 +82,7 @@ def evaluate(args: argparse.Namespace) -> None:
         console.print(report.actions_table(evaluation.confusion))
     for gate in report.gates(evaluation.figures):
         console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
-    console.print(*paths, sep="\n", soft_wrap=True)
+    console.print(f"{args.out / PAGE} shows it all; figures in {report.FILE} and {report.CSV}", soft_wrap=True)
 
 
 def compare_models(args: argparse.Namespace) -> None:
@@ -105,7 +104,7 @@ def compare_models(args: argparse.Namespace) -> None:
                     exam = draw(scenes, args.suite, frame, status.update)
                 elif frame != tuple(exam.setup["frame"]):
                     raise SceneError(f"{c.label} dreams {frame[1]} x {frame[0]}, another size than the ones before it")
-                done[c.label], *_ = _examine(c, model, exam, args.out / folder_name(c.label), status.update)
+                done[c.label] = examine(c, model, exam, args.out / folder_name(c.label), status.update)
             finally:
                 model.close()
     evaluations = [done[label] for label in args.models]
@@ -163,20 +162,24 @@ def draw(scenes: Sequence[Scene], suite: str, frame: tuple[int, int], tell: Tell
     return Exam(trial_of(scenes, suite, frame), trial, truth, measure_copying(trial))
 
 
-def examine(contender: Contender, model: WorldModel, exam: Exam, tell: Tell) -> tuple[Evaluation, list[Dream]]:
-    """The model's evaluation, and its dreams."""
-
-
-def _examine(contender: Contender, model: WorldModel, exam: Exam, folder: Path, tell: Tell):
+def examine(contender: Contender, model: WorldModel, exam: Exam, folder: Path, tell: Tell) -> Evaluation:
+    """Measures the model and leaves its files in `folder`."""
     measured = measure(model, exam.trial, exam.truth, lambda text: tell(f"{contender.label}: {text}"))
     spec = {**asdict(model.spec), "supports": sorted(model.spec.supports)}
-    sampler = contender.sampler
-    setup = report.setup(spec, exam.setup, sampler)
-    evaluation = Evaluation(contender.label, setup, measured.figures, exam.copying, measured.confusion)
-    paths = report.save(folder, evaluation, measured.dreams)
-    paths.append(folder / _PAGE)
-    atomic_write_text(paths[-1], page.evaluation_page(evaluation, measured))
-    return evaluation, measured.dreams, paths
+    evaluation = Evaluation(
+        contender.label,
+        report.setup(spec, None if "pose" in model.spec.supports else _sampler(contender), exam.setup),
+        measured.figures,
+        exam.copying,
+        measured.confusion,
+    )
+    report.save(folder, evaluation, measured.dreams)
+    atomic_write_text(folder / PAGE, evaluation_page.evaluation_page(evaluation, measured))
+    return evaluation
+
+
+def _sampler(contender: Contender) -> SamplerConfig:
+    return contender.sampler or PRESETS[cli.default_preset(contender.address)]
 
 
 def folder_name(label: str) -> str:

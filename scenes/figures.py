@@ -44,6 +44,12 @@ def title_of(key: str) -> str:
     return DEFINITIONS[name_of(key)].title.format(step_of(key))
 
 
+def titled(key: str) -> str:
+    """The title with its step and unit, on a terminal."""
+    unit = DEFINITIONS[name_of(key)].unit
+    return f"{title_of(key)}, {unit}" if unit else title_of(key)
+
+
 def in_order(figures: Figures) -> list[str]:
     """The keys of the figures that have a definition, in the order of DEFINITIONS and then of steps."""
     place = {name: i for i, name in enumerate(DEFINITIONS)}

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from scenes.dreaming import frames_of
 from scenes.drift import Dream
 from scenes.estimates import Figures, by, mean, median
 from scenes.metrics import Frames, squared_error
@@ -16,7 +17,8 @@ from scenes.trial import Gallery, Trial, Walk
 from world.types import Action, Frame, Pose, Scene, TrueWorld, wrap
 
 MARKS = (4, 16, 64)  # steps at which dreams are located
-_LEVELS = ((0.3, 15.0), (0.15, 7.5), (0.075, 3.75))  # m and degrees of the search's steps, coarse to fine
+_AHEAD, _YAW = (0.0, -0.3, 0.3), (0.0, -15.0, 15.0, -30.0, 30.0)  # m and degrees: the grid that comes first
+_LEVELS = ((0.15, 7.5), (0.075, 3.75))  # m and degrees of the steps that follow
 _ROUNDS = 2  # at most, on each level
 _SIDE = 32  # pixels to which pictures are shrunk before they are compared: fine detail has narrow minima
 _NEAR = (1.0, 30.0)  # m and degrees within which a dream counts as being where it should be
@@ -46,34 +48,36 @@ def standing_still(dreams: Sequence[Dream]) -> Figures:
 
 
 def locate(truth: TrueWorld, scene: Scene, frame: Frame, expected: Pose, known: Gallery) -> Pose:
-    """The pose whose picture is nearest (MSE of 32 x 32 pixels) to `frame`.
+    """The pose whose picture is nearest (MSE of 32 x 32 pixels) to `frame`. `known` is a `shrunk` gallery.
 
-    The search begins at the better of `expected` and the nearest `known` place and goes down in steps of place and heading;
-    pitch and the object's angle are taken to be the expected ones.
+    The search begins with a grid around `expected` and the nearest `known` place, and goes on from the best of them in
+    ever smaller steps of place and heading; pitch and the object's angle are taken to be the expected ones.
     """
     goal = _small(frame[None])
     near = known.poses[int(squared_error(goal, known.frames).argmin())]
-    poses = [expected, replace(near, pitch=expected.pitch, object_yaw=expected.object_yaw)]
-    errors = [_error(goal, view) for view in truth.view(scene, poses)]
-    error = min(errors)
-    pose = poses[errors.index(error)]
+    poses = [expected.moved(Action("", forward=ahead, yaw=yaw)) for ahead in _AHEAD for yaw in _YAW]
+    poses.append(replace(near, pitch=expected.pitch, object_yaw=expected.object_yaw))
+    pose, error = _best(truth, scene, goal, poses)
     for meters, degrees in _LEVELS:
         for _ in range(_ROUNDS):
-            around = _around(pose, meters, degrees)
-            seen = [_error(goal, view) for view in truth.view(scene, around)]
-            if min(seen) >= error:
+            better, less = _best(truth, scene, goal, _around(pose, meters, degrees))
+            if less >= error:
                 break
-            error = min(seen)
-            pose = around[seen.index(error)]
+            pose, error = better, less
     return pose
 
 
+def shrunk(gallery: Gallery) -> Gallery:
+    """The gallery as `locate` compares it: 32 x 32 pixels."""
+    return Gallery(gallery.poses, _small(gallery.frames))
+
+
 def _known(scene: str, trial: Trial) -> Gallery:
-    """The gallery, shrunk, with all that the true walks saw."""
+    """The scene's gallery with all that the true walks saw, shrunk."""
     states = [state for walk in trial.walks if walk.scene == scene for state in walk.states]
     gallery = trial.galleries[scene]
-    frames = np.concatenate([_small(gallery.frames), _small(np.stack([state.frame for state in states]))])
-    return Gallery((*gallery.poses, *(state.pose for state in states)), frames)
+    poses = (*gallery.poses, *(state.pose for state in states))
+    return shrunk(Gallery(poses, np.concatenate([gallery.frames, frames_of(states)])))
 
 
 def _errors(walks: Sequence[Walk], poses: Sequence[Pose], step: int) -> Figures:
@@ -101,8 +105,9 @@ def _around(pose: Pose, meters: float, degrees: float) -> list[Pose]:
     return [pose.moved(move) for move in moves]
 
 
-def _error(goal: Frames, view: Frame) -> float:
-    return float(squared_error(goal, _small(view[None]))[0])
+def _best(truth: TrueWorld, scene: Scene, goal: Frames, poses: Sequence[Pose]) -> tuple[Pose, float]:
+    errors = squared_error(goal, _small(np.stack(truth.view(scene, poses))))
+    return poses[int(errors.argmin())], float(errors.min())
 
 
 def _small(frames: Frames) -> Frames:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def psnr(predicted: Frames, true: Frames) -> Values:
 
 def ssim(predicted: Frames, true: Frames) -> Values:
     """The structural similarity of each frame, 1 for equal ones, with the Gaussian window of Wang et al. (2004)."""
-    structural_similarity = _skimage_metrics().structural_similarity
+    structural_similarity = _skimage("metrics").structural_similarity
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return np.array(
         [
@@ -85,16 +86,14 @@ def finds_the_place(predicted: Frames, true: Frames, gallery: Frames, share: flo
 
 def color_difference(predicted: Frames, true: Frames, masks: NDArray[np.bool_]) -> Values:
     """How far the mean colours inside `masks` [N, H, W] lie apart: the CIEDE2000 difference of the two means."""
-    from skimage import color
-
+    color = _skimage("color")
     pairs = [[frame[mask].mean(axis=0) for frame in two] for *two, mask in zip(predicted, true, masks, strict=True)]
     lab = color.rgb2lab(np.array(pairs) / 255)  # [N, 2, 3]
     return color.deltaE_ciede2000(lab[:, 0], lab[:, 1])
 
 
-def _skimage_metrics():
+def _skimage(module: str) -> Any:
     try:
-        from skimage import metrics
+        return importlib.import_module(f"skimage.{module}")
     except ModuleNotFoundError as error:
         raise WorldError("measuring needs scikit-image: pip install -e '.[report]' in the repository") from error
-    return metrics

@@ -12,7 +12,7 @@ from scenes import metrics
 from scenes.dreaming import dream
 from scenes.estimates import Figures, by, mean
 from scenes.metrics import Frames
-from world.types import Scene, Start, State, TrueWorld, WorldModel, wrap
+from world.types import Action, Frame, Scene, Start, State, TrueWorld, WorldModel, wrap
 from world.walks import HELD_OUT
 
 AWAY = (4, 8)  # turns away, and as many back
@@ -50,33 +50,41 @@ def sightings(truth: TrueWorld, scene: Scene, num: int) -> list[Sighting]:
 
 def measure(model: WorldModel, seen: Sequence[Sighting]) -> Figures:
     """Which object is seen after turning away and back, by the number of steps in all."""
+    if not seen:
+        return {}
+    states = [sighting.state for sighting in seen] * len(AWAY)
+    ways = [_away_and_back(sighting.state.scene, away) for away in AWAY for sighting in seen]
+    ends = np.stack([frames[len(way)] for frames, way in zip(dream(model, states, ways), ways, strict=True)])
     figures: Figures = {}
-    for away in AWAY if seen else ():
-        ways = [_away_and_back(sighting.state.scene, away) for sighting in seen]
-        ends = [frames[2 * away] for frames in dream(model, [s.state for s in seen], ways)]
-        keys = [sighting.state.scene.name for sighting in seen]
-        picked = np.array([_pick(end, sighting) for end, sighting in zip(ends, seen, strict=True)])
-        truths = np.array([sighting.truth for sighting in seen])
-        figures[f"object_same@{2 * away}"] = by(keys, mean, (picked == truths).astype(float))
-        nothing = np.array([len(sighting.choices) - 1 for sighting in seen])
-        figures[f"object_there@{2 * away}"] = by(keys, mean, (picked < nothing).astype(float))
-        masks = np.stack([_differs(s.choices[[s.truth, -1]]) for s in seen])
-        true = np.stack([sighting.choices[sighting.truth] for sighting in seen])
-        colors = metrics.color_difference(np.stack(ends), true, masks)
-        figures[f"object_color@{2 * away}"] = by(keys, mean, colors)
+    for away, rows in zip(AWAY, np.split(ends, len(AWAY)), strict=True):
+        figures |= _figures(rows, seen, 2 * away)
     return figures
 
 
-def _seen(truth: TrueWorld, scene: Scene, start: Start) -> Frames:
+def _figures(ends: Frames, seen: Sequence[Sighting], step: int) -> Figures:
+    keys = [sighting.state.scene.name for sighting in seen]
+    picked = np.array([_pick(end, sighting) for end, sighting in zip(ends, seen, strict=True)])
+    truths = np.array([sighting.truth for sighting in seen])
+    nothing = np.array([len(sighting.choices) - 1 for sighting in seen])
+    outlines = np.stack([_differs(sighting.choices[[sighting.truth, -1]]) for sighting in seen])
+    true = np.stack([sighting.choices[sighting.truth] for sighting in seen])
+    return {
+        f"object_same@{step}": by(keys, mean, (picked == truths).astype(float)),
+        f"object_there@{step}": by(keys, mean, (picked < nothing).astype(float)),
+        f"object_color@{step}": by(keys, mean, metrics.color_difference(ends, true, outlines)),
+    }
+
+
+def _seen(truth: TrueWorld, scene: Scene, start: Start) -> Frame:
     return truth.view(scene.starting_at(start), [start.pose])[0]
 
 
-def _away_and_back(scene: Scene, num: int):
+def _away_and_back(scene: Scene, num: int) -> list[Action]:
     turns = {action.name: action for action in scene.actions}
     return [turns["left"]] * num + [turns["right"]] * num
 
 
-def _pick(frame: Frames, sighting: Sighting) -> int:
+def _pick(frame: Frame, sighting: Sighting) -> int:
     """The choice that is nearest (MSE) where the choices differ."""
     where = _differs(sighting.choices)
     errors = np.square(sighting.choices[:, where].astype(float) - frame[where]).mean(axis=(1, 2))

@@ -25,14 +25,12 @@ class Line:
 
 
 def line_plot(title: str, unit: str, lines: Sequence[Line]) -> str:
-    """A figure of HTML: the curves over the steps on a log2 axis, and what is which. Empty where there are no points."""
+    """HTML of the curves over the steps on a log2 axis, and what is which. Empty where there are no points."""
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
     steps = sorted({step for line in lines for step in line.points})
-    values = [
-        v for line in lines for e in line.points.values() for v in ((e.low, e.high) if line.band else (e.value,))
-    ]
+    values = [v for line in lines for e in line.points.values() for v in ((e.low, e.high) if line.band else (e.value,))]
     ticks = _ticks(min(values), max(values))
     low, high = min(ticks[0], *values), max(ticks[-1], *values)
 

@@ -17,17 +17,19 @@ from rich.table import Table
 from scenes.control import Confusion
 from scenes.drift import Dream
 from scenes.estimates import ALL, Estimate, Figures
-from scenes.figures import DEFINITIONS, cell, in_order, name_of, steps_of, title_of
+from scenes.figures import DEFINITIONS, cell, in_order, name_of, step_of, steps_of, titled
 from world.errors import WorldError
 from world.files import atomic_write_text
 from world.recording import contact_sheet, save_png
 from world.settings import SamplerConfig
-from world.walks import HELD_OUT
 
-FILE = "evaluation.json"
+FILE, CSV = "evaluation.json", "evaluation.csv"
 _FORMAT = 2
 _WALKS_SHOWN = 2  # of each scene
 _SHOWN = (0, 1, 2, 4, 8, 16, 32, 64)  # steps on a sheet
+_TOLD = (1, 10, 50, 64, 200)  # of the steps that walks are measured at, those on the terminal
+_MARKED = ("drift_psnr", "forced_psnr", "sharpness", "retrieval")
+_UNTOLD = ("drift_ssim", "forced_ssim", "ceiling_psnr", "ceiling_ssim", "brightness", "saturation")
 _PACKAGES = ("bagel-world", "torch", "numpy", "mujoco", "scikit-image")
 
 
@@ -66,21 +68,18 @@ class Evaluation:
         return {key: self.setup[key] for key in ("suite", "scenes", "frame", "first_seed")}
 
 
-def setup(model: dict[str, Any], suite: dict[str, Any], sampler: SamplerConfig | None, **trial: Any) -> dict[str, Any]:
-    """How an evaluation comes about, as plain values: `trial` has the scenes and the frame size."""
+def setup(model: dict[str, Any], sampler: SamplerConfig | None, trial: dict[str, Any]) -> dict[str, Any]:
+    """How an evaluation comes about, as plain values: `trial` has what comparable ones share."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
-    drawn = None if sampler is None else asdict(sampler)
     return {
-        "model": model,
-        "suite": suite,
         **trial,
-        "first_seed": HELD_OUT,
-        "sampler": drawn,
+        "model": model,
+        "sampler": None if sampler is None else asdict(sampler),
         "machine": platform.machine(),
         "versions": versions,
     }
@@ -103,23 +102,27 @@ def gates(figures: Figures) -> list[Gate]:
     return found
 
 
+def is_told(key: str) -> bool:
+    """Whether the terminal shows the figure: the page and the files have them all."""
+    return name_of(key) not in _UNTOLD and (step_of(key) in (None, *_TOLD) or name_of(key) not in _MARKED)
+
+
 def table(evaluation: Evaluation) -> Table:
     """All figures by scene, with half of the 95% interval over all; the baseline in the last column."""
     scenes = evaluation.scenes
     page = Table(title=f"{evaluation.label}, suite {evaluation.setup['suite']['name']}", title_justify="left", box=None)
-    page.add_column("on held-out starts")
+    page.add_column("figure")
     for scene in scenes:
         page.add_column(scene, justify="right", no_wrap=True)
     page.add_column("copying", justify="right", style="dim", no_wrap=True)
     group = ""
-    for key in in_order(evaluation.figures):
+    for key in filter(is_told, in_order(evaluation.figures)):
         definition, row, other = DEFINITIONS[name_of(key)], evaluation.figures[key], evaluation.baseline.get(key, {})
         if definition.group != group:
             group = definition.group
             page.add_row(f"[bold]{group}[/bold]")
-        title = f"  {title_of(key)}{f', {definition.unit}' if definition.unit else ''}"
         cells = (cell(row[s], interval=s == ALL) if s in row else "" for s in scenes)
-        page.add_row(title, *cells, cell(other[ALL]) if other else "")
+        page.add_row(f"  {titled(key)}", *cells, cell(other[ALL]) if other else "")
     return page
 
 
@@ -138,14 +141,14 @@ def actions_table(confusion: Confusion) -> Table:
 
 def save(folder: Path, evaluation: Evaluation, dreams: Sequence[Dream]) -> list[Path]:
     """Writes evaluation.json, evaluation.csv and a sheet for each simulated scene; returns the paths."""
-    paths = [folder / FILE, folder / "evaluation.csv"]
+    paths = [folder / FILE, folder / CSV]
     content = {
         "format": _FORMAT,
         "label": evaluation.label,
         "setup": evaluation.setup,
         "gates": [{**asdict(gate), "passed": gate.passed} for gate in gates(evaluation.figures)],
-        "measures": _plain(evaluation.figures),
-        "baseline": _plain(evaluation.baseline),
+        "measures": as_json(evaluation.figures),
+        "baseline": as_json(evaluation.baseline),
         "confusion": None if evaluation.confusion is None else asdict(evaluation.confusion),
     }
     atomic_write_text(paths[0], json.dumps(content, indent=1) + "\n")
@@ -175,6 +178,11 @@ def read(folder: Path) -> Evaluation:
         raise WorldError(f"{path} is no evaluation of this version ({error!r}): measure it again") from error
 
 
+def as_json(figures: Figures) -> dict[str, dict[str, dict[str, float]]]:
+    """The figures as plain values: by key, by scene."""
+    return {key: {scene: asdict(e) for scene, e in figures[key].items()} for key in in_order(figures)}
+
+
 def as_csv(columns: dict[str, Figures]) -> str:
     """One line a figure, step, scene and column, with interval and count."""
     text = io.StringIO()
@@ -201,10 +209,6 @@ def _save_sheet(path: Path, dreams: Sequence[Dream]) -> None:
         frames += [d.walk.states[t].frame for t in steps] + [d.frames[t] for t in steps]
         labels += [f"truth · {t}" for t in steps] + [f"dream · {t}" for t in steps]
     save_png(path, contact_sheet(frames, columns=len(steps), labels=labels))
-
-
-def _plain(figures: Figures) -> dict[str, dict[str, dict[str, float]]]:
-    return {key: {scene: asdict(e) for scene, e in figures[key].items()} for key in in_order(figures)}
 
 
 def _figures(plain: dict[str, dict[str, dict[str, Any]]]) -> Figures:
