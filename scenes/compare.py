@@ -27,8 +27,8 @@ def need_one_trial(evaluations: Sequence[Evaluation], trial: dict[str, Any]) -> 
         for key, value in evaluation.trial.items():
             if value != trial[key]:
                 raise WorldError(
-                    f"{evaluation.label} was measured with {key} {value}, the others with {trial[key]}: "
-                    "measure it again, or compare with its own suite and scenes"
+                    f"{evaluation.label} was measured with {key} {_plain(value)}, not with {_plain(trial[key])}: "
+                    "compare with its own --suite and --scenes, or measure it again"
                 )
 
 
@@ -133,6 +133,10 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         cells += f'<td class="copy">{cell(other[ALL]) if other else ""}</td>'
         rows.append(page.figure_row(key, cells))
     return page.table_of(f"{head}<th>copying</th>", rows)
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _keys(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenes import metrics
-from scenes.dreaming import dream, reconstructed, step_all
-from scenes.estimates import Figures, by, half_life, mean, ratio
-from scenes.metrics import Frames
+from scenes.dreaming import dream, frames_of, reconstructed, step_all
+from scenes.estimates import ByScene, Figures, by, half_life, mean, ratio
 from scenes.trial import Trial, Walk
 from world.types import Frame, WorldModel
 
 MARKS = (1, 2, 4, 8, 10, 16, 32, 50, 64, 100, 200)  # steps at which drift is measured
+_BESIDE = (1, 2, 4, 8, 16, 32, 64)  # … and at which it is compared with what true pasts give
 
 
 @dataclass(frozen=True)
@@ -34,50 +34,56 @@ def walk_along(model: WorldModel, walks: Sequence[Walk]) -> list[Dream]:
 def measure(model: WorldModel, dreams: Sequence[Dream], trial: Trial) -> Figures:
     """The figures at each mark; beside them what the model does from true pasts, and its autoencoder alone."""
     figures: Figures = {}
-    qualities: dict[int, np.ndarray] = {}
     for t in MARKS:
         reached = [d for d in dreams if t in d.frames]
-        if not reached:
-            continue
-        scenes = [d.walk.scene for d in reached]
-        dreamt = np.stack([d.frames[t] for d in reached])
-        true = np.stack([d.walk.states[t].frame for d in reached])
-        qualities[t] = metrics.psnr(dreamt, true)
-        places = [
-            metrics.finds_the_place(one[None], other[None], trial.galleries[scene].frames)[0]
-            for one, other, scene in zip(dreamt, true, scenes, strict=True)
-        ]
-        forced = step_all(model, [d.walk.states[t - 1] for d in reached], [d.walk.actions[t - 1] for d in reached])
-        figures |= {
-            f"drift_psnr@{t}": by(scenes, mean, qualities[t]),
-            f"drift_ssim@{t}": by(scenes, mean, metrics.ssim(dreamt, true)),
-            f"sharpness@{t}": by(scenes, ratio, metrics.gradient_energy(dreamt), metrics.gradient_energy(true)),
-            f"brightness@{t}": by(scenes, mean, metrics.brightness(dreamt) - metrics.brightness(true)),
-            f"saturation@{t}": by(scenes, mean, metrics.saturation(dreamt) - metrics.saturation(true)),
-            f"retrieval@{t}": by(scenes, mean, np.array(places)),
-            **_beside("forced", [state.frame for state in forced], true, scenes, t),
-            **_beside("ceiling", reconstructed(model, list(true)), true, scenes, t),
-        }
+        if reached:
+            figures |= _at(t, reached, trial)
+        if reached and t in _BESIDE:
+            figures |= _beside(model, [d.walk for d in reached], t)
     unrelated = {scene: metrics.psnr(g.frames[:-1], g.frames[1:]) for scene, g in trial.galleries.items()}
-    figures["unrelated_psnr"] = by(
-        [scene for scene, values in unrelated.items() for _ in values], mean, np.concatenate(list(unrelated.values()))
-    )
-    figures["half_life"] = _half_life(qualities, dreams, {s: float(v.mean()) for s, v in unrelated.items()})
-    return dict(sorted(figures.items(), key=lambda item: item[0].partition("@")[0]))
+    scenes = [scene for scene, values in unrelated.items() for _ in values]
+    figures["unrelated_psnr"] = by(scenes, mean, np.concatenate(list(unrelated.values())))
+    figures["half_life"] = _half_life(dreams, {scene: float(values.mean()) for scene, values in unrelated.items()})
+    return figures
 
 
-def _half_life(qualities: dict[int, np.ndarray], dreams: Sequence[Dream], unrelated: dict[str, float]):
-    steps = [t for t, values in qualities.items() if len(values) == len(dreams)]  # all walks got so far
+def _at(step: int, dreams: Sequence[Dream], trial: Trial) -> Figures:
     scenes = [d.walk.scene for d in dreams]
-    advantages = np.stack([qualities[t] for t in steps], axis=1) - np.array([[unrelated[s]] for s in scenes])
-    return by(scenes, lambda rows: half_life(rows, steps), advantages)
-
-
-def _beside(name: str, frames: Sequence[Frame], true: Frames, scenes: Sequence[str], step: int) -> Figures:
-    if not frames:
-        return {}
-    stacked = np.stack(frames)
+    dreamt = np.stack([d.frames[step] for d in dreams])
+    true = np.stack([d.walk.states[step].frame for d in dreams])
+    found = [
+        metrics.finds_the_place(one[None], other[None], trial.galleries[scene].frames)[0]
+        for one, other, scene in zip(dreamt, true, scenes, strict=True)
+    ]
     return {
-        f"{name}_psnr@{step}": by(scenes, mean, metrics.psnr(stacked, true)),
-        f"{name}_ssim@{step}": by(scenes, mean, metrics.ssim(stacked, true)),
+        f"drift_psnr@{step}": by(scenes, mean, metrics.psnr(dreamt, true)),
+        f"drift_ssim@{step}": by(scenes, mean, metrics.ssim(dreamt, true)),
+        f"sharpness@{step}": by(scenes, ratio, metrics.gradient_energy(dreamt), metrics.gradient_energy(true)),
+        f"brightness@{step}": by(scenes, mean, metrics.brightness(dreamt) - metrics.brightness(true)),
+        f"saturation@{step}": by(scenes, mean, metrics.saturation(dreamt) - metrics.saturation(true)),
+        f"retrieval@{step}": by(scenes, mean, np.array(found)),
     }
+
+
+def _beside(model: WorldModel, walks: Sequence[Walk], step: int) -> Figures:
+    """The same step from the true past, and the true frame through the autoencoder."""
+    scenes = [walk.scene for walk in walks]
+    true = frames_of([walk.states[step] for walk in walks])
+    forced = step_all(model, [walk.states[step - 1] for walk in walks], [walk.actions[step - 1] for walk in walks])
+    figures: Figures = {}
+    for name, frames in (("forced", [state.frame for state in forced]), ("ceiling", reconstructed(model, list(true)))):
+        if frames:
+            figures[f"{name}_psnr@{step}"] = by(scenes, mean, metrics.psnr(np.stack(frames), true))
+            figures[f"{name}_ssim@{step}"] = by(scenes, mean, metrics.ssim(np.stack(frames), true))
+    return figures
+
+
+def _half_life(dreams: Sequence[Dream], unrelated: dict[str, float]) -> ByScene:
+    """Over the steps that all walks reached."""
+    steps = [t for t in MARKS if all(t in d.frames for d in dreams)]
+    levels = [
+        metrics.psnr(np.stack([d.frames[t] for t in steps]), frames_of([d.walk.states[t] for t in steps]))
+        - unrelated[d.walk.scene]
+        for d in dreams
+    ]
+    return by([d.walk.scene for d in dreams], lambda rows: half_life(rows, steps), np.stack(levels))

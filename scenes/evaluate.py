@@ -67,7 +67,7 @@ def measure(model: WorldModel, trial: Trial, truth: TrueWorld | None, tell: Tell
 def measure_copying(trial: Trial) -> Figures:
     """The figures of the world in which nothing moves; its pose is known without a search, its speed means nothing."""
     still = measure(CopyLastFrame(), trial, None, lambda text: None)
-    figures = still.figures | locate.standing_still(still.dreams)
+    figures = still.figures | locate.standing_still(still.dreams, trial)
     return {name: row for name, row in figures.items() if row and name not in ("frames_per_second", "seconds_alone")}
 
 
@@ -80,7 +80,7 @@ def _of_pictures(model: WorldModel, trial: Trial) -> Figures:
 
 
 def _seconds_alone(model: WorldModel, trial: Trial) -> Estimate:
-    [state] = _begun(model, trial)[:1]
+    [state] = [trial.walks[0].states[0]] if trial.walks else _begun(model, trial)[:1]
     actions = [a for _ in range(_ALONE) for a in state.scene.actions][: _ALONE + 1]
     seconds = []
     for action in actions:

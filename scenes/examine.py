@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -69,14 +71,13 @@ def evaluate(args: argparse.Namespace) -> None:
     """One model: its table on the terminal, its files in --out."""
     contender = Contender(args.model, args.model, cli.sampler_of(args), args.device)
     console, scenes = Console(), load_scenes(args.scenes)
-    with Console(stderr=True).status("") as status:
+    with Console(stderr=True).status("") as status, ExitStack() as opened:
         model, frame = load(contender, scenes)
-        try:
-            args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
-            exam = draw(scenes, args.suite, frame, status.update)
-            evaluation = examine(contender, model, exam, args.out, status.update)
-        finally:
-            model.close()
+        opened.callback(model.close)
+        args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
+        exam = draw(scenes, args.suite, frame, status.update)
+        opened.callback(exam.truth.close)
+        evaluation = examine(contender, model, exam, args.out, status.update)
     console.print(report.table(evaluation))
     if evaluation.confusion is not None:
         console.print(report.actions_table(evaluation.confusion))
@@ -89,24 +90,19 @@ def compare_models(args: argparse.Namespace) -> None:
     """Several models: what is not measured yet is measured on one trial, into a folder of --out each."""
     if len(set(args.models)) < max(2, len(args.models)):
         raise ValueError(f"compare takes two or more different models, got {' '.join(args.models)}")
-    read = {label: report.read(Path(label)) for label in args.models if (Path(label) / report.FILE).is_file()}
-    contenders = [contender(label, args.device) for label in args.models if label not in read]
-    done = {label: replace(evaluation, label=label) for label, evaluation in read.items()}
-    scenes = load_scenes(args.scenes)
-    with Console(stderr=True).status("") as status:
-        exam = None
+    done = {label: read for label in args.models if (read := _measured_before(label)) is not None}
+    contenders = [contender(label, args.device) for label in args.models if label not in done]
+    scenes, exam = load_scenes(args.scenes), None
+    with Console(stderr=True).status("") as status, ExitStack() as opened:
         for c in contenders:
             model, frame = load(c, scenes)
-            try:
+            with closing(model):
+                compare.need_one_trial([*done.values()], trial_of(scenes, args.suite, frame))
                 if exam is None:
-                    compare.need_one_trial([*read.values()], trial_of(scenes, args.suite, frame))
                     args.out.mkdir(parents=True, exist_ok=True)
                     exam = draw(scenes, args.suite, frame, status.update)
-                elif frame != tuple(exam.setup["frame"]):
-                    raise SceneError(f"{c.label} dreams {frame[1]} x {frame[0]}, another size than the ones before it")
+                    opened.callback(exam.truth.close)
                 done[c.label] = examine(c, model, exam, args.out / folder_name(c.label), status.update)
-            finally:
-                model.close()
     evaluations = [done[label] for label in args.models]
     compare.need_one_trial(evaluations, evaluations[0].trial)
     console = Console()
@@ -114,14 +110,22 @@ def compare_models(args: argparse.Namespace) -> None:
     console.print(*compare.save(args.out, evaluations), sep="\n", soft_wrap=True)
 
 
+def _measured_before(label: str) -> Evaluation | None:
+    folder = Path(label)
+    return replace(report.read(folder), label=label) if (folder / report.FILE).is_file() else None
+
+
 def contender(label: str, device: str | None) -> Contender:
-    """The model that "ADDRESS" or "ADDRESS@PRESET" names. Raises ValueError for an unknown preset."""
+    """The model that "ADDRESS" or "ADDRESS@PRESET" names. Raises ModelError or ValueError where there is none such."""
     address, _, preset = label.rpartition("@")
     if not address or Path(label).is_dir():
-        return Contender(label, label, None, device)
-    if preset not in PRESETS:
-        raise ValueError(f"no preset {preset!r} in {label!r}: the presets are {', '.join(PRESETS)}")
-    return Contender(label, address, PRESETS[preset], device)
+        address, preset = label, ""
+    models.entry_of(address)
+    if preset and preset not in PRESETS:
+        near = difflib.get_close_matches(preset, PRESETS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no preset {preset!r} in {label!r}: {hint}the presets are {', '.join(PRESETS)}")
+    return Contender(label, address, PRESETS.get(preset), device)
 
 
 def load_scenes(addresses: Sequence[str] | None) -> list[Scene]:

@@ -17,7 +17,7 @@ from scenes.trial import Gallery, Trial, Walk
 from world.types import Action, Frame, Pose, Scene, TrueWorld, wrap
 
 MARKS = (4, 16, 64)  # steps at which dreams are located
-_AHEAD, _YAW = (0.0, -0.3, 0.3), (0.0, -15.0, 15.0, -30.0, 30.0)  # m and degrees: the grid that comes first
+_AHEAD, _YAW = (0.0, -0.3, 0.3), (0.0, -15.0, 15.0)  # m and degrees: the grid that comes first
 _LEVELS = ((0.15, 7.5), (0.075, 3.75))  # m and degrees of the steps that follow
 _ROUNDS = 2  # at most, on each level
 _SIDE = 32  # pixels to which pictures are shrunk before they are compared: fine detail has narrow minima
@@ -28,6 +28,7 @@ def measure(dreams: Sequence[Dream], trial: Trial, truth: TrueWorld) -> Figures:
     """How far the places that the dreams show lie from where the walks were, at MARKS."""
     figures: Figures = {}
     known = {scene: _known(scene, trial) for scene in trial.galleries}
+    dreams = located(dreams, trial)
     for t in MARKS:
         reached = [d for d in dreams if t in d.frames]
         poses = []
@@ -38,13 +39,23 @@ def measure(dreams: Sequence[Dream], trial: Trial, truth: TrueWorld) -> Figures:
     return figures
 
 
-def standing_still(dreams: Sequence[Dream]) -> Figures:
+def standing_still(dreams: Sequence[Dream], trial: Trial) -> Figures:
     """The same errors of a world that shows the start for ever, whose pose needs no search."""
     figures: Figures = {}
+    dreams = located(dreams, trial)
     for t in MARKS:
         reached = [d.walk for d in dreams if t in d.frames]
         figures |= _errors(reached, [walk.states[0].pose for walk in reached], t)
     return figures
+
+
+def located(dreams: Sequence[Dream], trial: Trial) -> list[Dream]:
+    """The first dreams of each scene, as many as the suite says."""
+    found: list[Dream] = []
+    for d in dreams:
+        if sum(other.walk.scene == d.walk.scene for other in found) < trial.suite.located:
+            found.append(d)
+    return found
 
 
 def locate(truth: TrueWorld, scene: Scene, frame: Frame, expected: Pose, known: Gallery) -> Pose:

@@ -79,7 +79,7 @@ def setup(model: dict[str, Any], sampler: SamplerConfig | None, trial: dict[str,
     return {
         **trial,
         "model": model,
-        "sampler": None if sampler is None else asdict(sampler),
+        "sampler": None if sampler is None else {**asdict(sampler), "cfg_interval": list(sampler.cfg_interval)},
         "machine": platform.machine(),
         "versions": versions,
     }

@@ -27,14 +27,15 @@ class Suite:
     probes: int  # of each walk
     gallery: int  # frames
     loops: int  # starts of closed ways; also how often each object is looked away from
+    located: int  # walks whose dreams are looked for in the simulator, some thirty pictures each time
     long_walks: int = 0  # of the walks, how many go on to `long_steps`
     long_steps: int = 0
 
 
 SUITES = {
-    "quick": Suite(walks=4, steps=64, probes=10, gallery=200, loops=1),
-    "full": Suite(walks=16, steps=64, probes=6, gallery=400, loops=4, long_walks=2, long_steps=200),
-    "guard": Suite(walks=2, steps=16, probes=10, gallery=40, loops=1),  # what CI can afford
+    "quick": Suite(walks=4, steps=64, probes=10, gallery=200, loops=1, located=2),
+    "full": Suite(walks=16, steps=64, probes=6, gallery=400, loops=4, located=8, long_walks=2, long_steps=200),
+    "guard": Suite(walks=2, steps=16, probes=8, gallery=20, loops=0, located=0),  # what CI can afford
 }
 
 
@@ -134,11 +135,18 @@ def _probes(truth: TrueWorld, walk: Walk, suite: Suite, index: int) -> list[Prob
         state = states[t]
         actions = state.scene.actions
         asked = (index * num + k) % len(actions)
-        outcomes = truth.step([state] * len(actions), actions)
-        frames = np.stack([outcome.frame for outcome in outcomes])
+        frames = _outcomes(truth, state)
         scaled = _scaled(truth, state, actions[asked])
         probes.append(Probe(walk.scene, state, actions[asked], frames, asked, scaled))
     return probes
+
+
+def _outcomes(truth: TrueWorld, state: State) -> Frames:
+    """What is seen after each of the scene's actions; equal poses are drawn once."""
+    poses = [truth.slide(state.scene, state.pose, action) for action in state.scene.actions]
+    others = [pose for pose in dict.fromkeys(poses) if pose != state.pose]
+    seen = {state.pose: state.frame, **dict(zip(others, truth.view(state.scene, others), strict=True))}
+    return np.stack([seen[pose] for pose in poses])
 
 
 def _scaled(truth: TrueWorld, state: State, action: Action) -> Frames:
