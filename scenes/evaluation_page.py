@@ -8,7 +8,7 @@ from html import escape
 from scenes import page
 from scenes.control import Confusion
 from scenes.drift import Dream
-from scenes.estimates import ALL, Estimate, Figures
+from scenes.estimates import ALL, Figures, once
 from scenes.evaluate import Measured
 from scenes.figures import DEFINITIONS, cell, in_order, name_of, steps_of
 from scenes.plots import Line, line_plot
@@ -61,6 +61,7 @@ def _drift(figures: Figures, baseline: Figures) -> str:
     steps = steps_of(figures, "drift_psnr")
     if not steps:
         return ""
+    lost = dict.fromkeys(steps, figures["unrelated_psnr"][ALL])
     plots = [
         line_plot(
             f"Drift, {unit or 'SSIM'}",
@@ -70,15 +71,11 @@ def _drift(figures: Figures, baseline: Figures) -> str:
                 Line("teacher-forced", page.curve(figures, f"forced_{kind}"), "c1"),
                 Line("walking alone", page.curve(figures, f"drift_{kind}"), "c0", band=True),
                 Line("copying the first frame", page.curve(baseline, f"drift_{kind}"), "c3"),
-                Line(
-                    "two random frames", dict.fromkeys(steps, figures["unrelated_psnr"][ALL]) if unit else {}, "aside"
-                ),
+                Line("two random frames", lost if unit else {}, "aside"),
             ],
         )
         for kind, unit in (("psnr", "dB"), ("ssim", ""))
     ]
-    one = Estimate(1.0, 1.0, 1.0, 1)
-    none = Estimate(0.0, 0.0, 0.0, 1)
     plots.append(
         line_plot(
             "Sharpness and place",
@@ -86,7 +83,7 @@ def _drift(figures: Figures, baseline: Figures) -> str:
             [
                 Line("sharpness, dream / truth", page.curve(figures, "sharpness"), "c0", band=True),
                 Line("share of places found", page.curve(figures, "retrieval"), "c4", band=True),
-                Line("as the truth", dict.fromkeys(steps, one), "aside"),
+                Line("as the truth", dict.fromkeys(steps, once(1.0)), "aside"),
             ],
         )
     )
@@ -97,12 +94,12 @@ def _drift(figures: Figures, baseline: Figures) -> str:
             [
                 Line("brightness", page.curve(figures, "brightness"), "c1", band=True),
                 Line("saturation", page.curve(figures, "saturation"), "c3", band=True),
-                Line("as the truth", dict.fromkeys(steps, none), "aside"),
+                Line("as the truth", dict.fromkeys(steps, once(0.0)), "aside"),
             ],
         )
     )
     life = figures["half_life"][ALL]
-    last = max(steps)
+    last = max(t for t in steps if figures[f"drift_psnr@{t}"][ALL].count == life.count)  # that all walks reached
     told = f"{last} steps or more" if life.value >= last else f"{cell(life, interval=True)} steps"
     return (
         "<h2>Drift</h2><p>The model is given the first frame and the actions, nothing else, and is compared with the "

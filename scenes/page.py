@@ -86,14 +86,13 @@ def definitions(keys: Sequence[str]) -> str:
 
 def how(evaluation: Evaluation) -> str:
     """Suite, seeds, sampler and versions."""
-    setup, rows = evaluation.setup, []
-    for name, value in {**setup, "suite": setup["suite"], **setup["versions"]}.items():
-        if name == "versions" or value is None:
-            continue
-        told = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        told = ", ".join(map(str, told)) if isinstance(told, list) else told
-        rows.append(f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(told))}</dd>")
-    return f"<h2>How it was measured</h2><dl>{''.join(rows)}</dl>"
+    rows = [
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
+        for name, value in evaluation.setup.items()
+        if value is not None
+    ]
+    rows.append("<dt>intervals</dt><dd>95%, percentiles of 2000 bootstrap samples of walks, probes or starts</dd>")
+    return f"<h2>How {escape(evaluation.label)} was measured</h2><dl>{''.join(rows)}</dl>"
 
 
 def image(frame: Frame, told: str) -> str:
@@ -103,3 +102,9 @@ def image(frame: Frame, told: str) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return f'<img alt="{escape(told)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(v)}" for name, v in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
