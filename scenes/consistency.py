@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from scenes import metrics
 from scenes.dreaming import dream
-from scenes.estimates import Figures, by, mean
+from scenes.estimates import ByScene, Figures, Values, by, mean
+from scenes.metrics import Frames
 from world.types import Action, Frame, Pose, Scene, TrueWorld, WorldModel
 from world.walks import HELD_OUT
 
@@ -25,7 +27,8 @@ _OPPOSITES = (
 )
 _ORDERS = (("forward", "strafe_left"), ("left", "up"))  # moves whose order does not matter
 
-Actions = tuple[Action, ...]
+Actions: TypeAlias = tuple[Action, ...]
+Compare: TypeAlias = Callable[[Frames, Frames], Values]
 
 
 @dataclass(frozen=True)
@@ -86,28 +89,43 @@ def measure(model: WorldModel, scenes: Sequence[Scene]) -> tuple[Figures, list[T
         [*(way.actions for _, way in rows), *(way.other for _, way in twofold)],
         range(100),
     )
-    firsts, others = dreams[: len(rows)], iter(dreams[len(rows) :])
-    goals = [next(others)[len(way.other)] if way.other else state.frame for state, way in rows]
+    others = iter(dreams[len(rows) :])
+    walked = [
+        _Walked(state.scene.name, way, frames, next(others)[len(way.other)] if way.other else state.frame)
+        for (state, way), frames in zip(rows, dreams, strict=False)
+    ]
     figures: Figures = {}
     for name in dict.fromkeys(way.name for _, way in rows):
-        chosen = [i for i, (_, way) in enumerate(rows) if way.name == name]
-        keys = [rows[i][0].scene.name for i in chosen]
-        ends = [firsts[i][len(rows[i][1].actions)] for i in chosen]
-        figures[name] = by(keys, mean, _each(metrics.psnr, ends, [goals[i] for i in chosen]))
-        if name in ("full_turn", "there_and_back", "square"):
-            halfway = [firsts[i][len(rows[i][1].actions) // 2] for i in chosen]
-            figures[f"{name}_halfway"] = by(keys, mean, _each(metrics.psnr, halfway, [goals[i] for i in chosen]))
-        if name == "still":
-            for look in (metrics.brightness, metrics.saturation):
-                changes = _each(lambda end, start, look=look: look(end) - look(start), ends, [goals[i] for i in chosen])
-                figures[f"still_{look.__name__}"] = by(keys, mean, changes)
-    turns = [Turn(state.scene.name, firsts[i]) for i, (state, way) in enumerate(rows) if way.name == "full_turn"]
-    return figures, turns
+        figures |= _figures(name, [w for w in walked if w.way.name == name])
+    return figures, [Turn(w.scene, w.frames) for w in walked if w.way.name == "full_turn"]
 
 
-def _each(compare, ends: Sequence[Frame], goals: Sequence[Frame]) -> np.ndarray:
-    """Pair by pair: pictures of several sizes may stand side by side."""
-    return np.array([compare(end[None], goal[None])[0] for end, goal in zip(ends, goals, strict=True)], float)
+@dataclass(frozen=True)
+class _Walked:
+    """A way as the model dreamt it (step -> frame), and the frame that its end should equal."""
+
+    scene: str
+    way: Way
+    frames: dict[int, Frame]
+    goal: Frame
+
+    def parted(self, compare: Compare, step: int) -> float:
+        """`compare` of one step's frame and the goal: alone, as pictures of several sizes may stand side by side."""
+        return float(compare(self.frames[step][None], self.goal[None])[0])
+
+
+def _figures(name: str, walked: Sequence[_Walked]) -> Figures:
+    def mean_at(part: float, compare: Compare) -> ByScene:
+        parted = [w.parted(compare, int(part * len(w.way.actions))) for w in walked]
+        return by([w.scene for w in walked], mean, np.array(parted))
+
+    figures: Figures = {name: mean_at(1, metrics.psnr)}
+    if name in ("full_turn", "there_and_back", "square"):
+        figures[f"{name}_halfway"] = mean_at(0.5, metrics.psnr)
+    if name == "still":
+        figures["still_brightness"] = mean_at(1, lambda a, b: metrics.brightness(a) - metrics.brightness(b))
+        figures["still_saturation"] = mean_at(1, lambda a, b: metrics.saturation(a) - metrics.saturation(b))
+    return figures
 
 
 def _is_free(truth: TrueWorld, scene: Scene, pose: Pose, actions: Actions) -> bool:

@@ -28,23 +28,22 @@ def measure(dreams: Sequence[Dream], trial: Trial, truth: TrueWorld) -> Figures:
     """How far the places that the dreams show lie from where the walks were, at MARKS."""
     figures: Figures = {}
     known = {scene: _known(scene, trial) for scene in trial.galleries}
-    dreams = located(dreams, trial)
     for t in MARKS:
-        reached = [d for d in dreams if t in d.frames]
-        poses = []
-        for d in reached:
-            state = d.walk.states[t]
-            poses.append(locate(truth, state.scene, d.frames[t], state.pose, known[d.walk.scene]))
-        figures |= _errors([d.walk for d in reached], poses, t)
+        reached = [d for d in located(dreams, trial) if t in d.frames]
+        expected = [d.walk.states[t] for d in reached]
+        found = [
+            locate(truth, state.scene, d.frames[t], state.pose, known[d.walk.scene])
+            for d, state in zip(reached, expected, strict=True)
+        ]
+        figures |= _errors([d.walk for d in reached], found, t)
     return figures
 
 
 def standing_still(dreams: Sequence[Dream], trial: Trial) -> Figures:
     """The same errors of a world that shows the start for ever, whose pose needs no search."""
     figures: Figures = {}
-    dreams = located(dreams, trial)
     for t in MARKS:
-        reached = [d.walk for d in dreams if t in d.frames]
+        reached = [d.walk for d in located(dreams, trial) if t in d.frames]
         figures |= _errors(reached, [walk.states[0].pose for walk in reached], t)
     return figures
 

@@ -42,6 +42,8 @@ def sightings(truth: TrueWorld, scene: Scene, num: int) -> list[Sighting]:
         pose = replace(place, yaw=wrap(math.degrees(math.atan2(-place.y, -place.x))), pitch=0.0)
         choices = [_seen(truth, scene, Start(other, pose, black)) for other in (*names, _NOTHING)]
         row = names.index(name)
+        if not _differs(np.stack([choices[row], choices[-1]])).any():
+            continue  # something hides it
         start = Start(name, pose, choices[row])
         state = State(scene.starting_at(start), (start.frame,), (), pose, _SEEDS + index)
         found.append(Sighting(state, np.stack(choices), row))
