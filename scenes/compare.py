@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -14,7 +13,7 @@ from scenes import page
 from scenes.estimates import ALL, Estimate, Figures
 from scenes.figures import DEFINITIONS, cell, in_order, name_of, titled
 from scenes.plots import Line, line_plot
-from scenes.report import Evaluation, as_csv, as_json, is_told
+from scenes.report import Evaluation, as_csv, as_json, is_told, json_lines
 from world.errors import WorldError
 from world.files import atomic_write_text
 
@@ -77,7 +76,7 @@ def save(folder: Path, evaluations: Sequence[Evaluation]) -> list[Path]:
         "models": {e.label: {"setup": e.setup, "measures": as_json(e.figures)} for e in evaluations},
         "baseline": as_json(first.baseline),
     }
-    atomic_write_text(paths[0], json.dumps(content, indent=1) + "\n")
+    atomic_write_text(paths[0], json_lines(content))
     columns = {evaluation.label: evaluation.figures for evaluation in evaluations}
     atomic_write_text(paths[1], as_csv({**columns, "copy-last-frame": first.baseline}))
     atomic_write_text(paths[2], comparison_page(evaluations))

@@ -151,7 +151,7 @@ def save(folder: Path, evaluation: Evaluation, dreams: Sequence[Dream]) -> list[
         "baseline": as_json(evaluation.baseline),
         "confusion": None if evaluation.confusion is None else asdict(evaluation.confusion),
     }
-    atomic_write_text(paths[0], json.dumps(content, indent=1) + "\n")
+    atomic_write_text(paths[0], json_lines(content))
     atomic_write_text(paths[1], as_csv({evaluation.label: evaluation.figures, "copy-last-frame": evaluation.baseline}))
     for scene in dict.fromkeys(d.walk.scene for d in dreams):
         paths.append(folder / f"{scene}.png")
@@ -181,6 +181,17 @@ def read(folder: Path) -> Evaluation:
 def as_json(figures: Figures) -> dict[str, dict[str, dict[str, float]]]:
     """The figures as plain values: by key, by scene."""
     return {key: {scene: asdict(e) for scene, e in figures[key].items()} for key in in_order(figures)}
+
+
+def json_lines(content: dict[str, Any]) -> str:
+    """JSON with one line for each entry of each entry: a figure a line, so that two files can be told apart."""
+
+    def entry(value: Any) -> str:
+        if not isinstance(value, dict):
+            return json.dumps(value)
+        return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(row)}" for key, row in value.items()) + "\n }"
+
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {entry(value)}" for key, value in content.items()) + "\n}\n"
 
 
 def as_csv(columns: dict[str, Figures]) -> str:
