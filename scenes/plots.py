@@ -73,11 +73,13 @@ def _drawn(line: Line, x, y, unit: str) -> list[str]:
 
 
 def _apart(steps: Sequence[int]) -> list[int]:
-    """The steps whose numbers do not run into each other on a log axis."""
+    """The steps whose numbers do not run into each other on a log axis, the last one among them."""
     shown: list[int] = []
     for step in steps:
         if not shown or step >= 1.5 * shown[-1]:
             shown.append(step)
+        elif step == steps[-1]:
+            shown[-1] = step
     return shown
 
 
