@@ -12,7 +12,8 @@ from scenes import metrics
 from scenes.dreaming import dream
 from scenes.estimates import ByScene, Figures, Values, by, mean
 from scenes.metrics import Frames
-from world.types import Action, Frame, Pose, Scene, TrueWorld, WorldModel
+from scenes.simulator import SimulatorWorld
+from world.types import Action, Frame, Pose, Scene, WorldModel
 from world.walks import HELD_OUT
 
 _RETREAT = 4  # steps there, and as many back
@@ -66,7 +67,7 @@ def ways(scene: Scene) -> list[Way]:
     return found
 
 
-def starts(truth: TrueWorld, scene: Scene, num: int) -> list[Scene]:
+def starts(truth: SimulatorWorld, scene: Scene, num: int) -> list[Scene]:
     """The scene from `num` held-out random starts, in the order of their seeds, that have room for all its ways."""
     found = []
     for seed in range(HELD_OUT, HELD_OUT + _TRIES):
@@ -128,7 +129,7 @@ def _figures(name: str, walked: Sequence[_Walked]) -> Figures:
     return figures
 
 
-def _is_free(truth: TrueWorld, scene: Scene, pose: Pose, actions: Actions) -> bool:
+def _is_free(truth: SimulatorWorld, scene: Scene, pose: Pose, actions: Actions) -> bool:
     for action in actions:
         if truth.slide(scene, pose, action) != pose.moved(action):
             return False

@@ -10,7 +10,8 @@ import numpy as np
 from scenes import consistency, occlusion
 from scenes.metrics import Frames
 from scenes.occlusion import Sighting
-from world.types import Action, Pose, Scene, State, TrueWorld
+from scenes.simulator import SimulatorWorld
+from world.types import Action, Pose, Scene, State
 from world.walks import HELD_OUT, Stroll, bumped
 
 SCALES = (0.5, 0.75, 1.25, 1.5)  # times an action: what else a probe's action might have been
@@ -84,7 +85,7 @@ class Trial:
     sightings: tuple[Sighting, ...]
 
 
-def prepare(truth: TrueWorld, scenes: Sequence[Scene], suite: Suite, tell: Callable[[str], None]) -> Trial:
+def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: Callable[[str], None]) -> Trial:
     """Draws the trial; `tell` hears what is being done. Equal arguments give equal trials.
 
     Scenes that the simulator does not know (pictures) are walked from their own first start.
@@ -110,7 +111,7 @@ def prepare(truth: TrueWorld, scenes: Sequence[Scene], suite: Suite, tell: Calla
     return Trial(suite, tuple(walks), tuple(probes), galleries, tuple(loops), tuple(sightings))
 
 
-def _walks(truth: TrueWorld, scene: Scene, suite: Suite) -> list[Walk]:
+def _walks(truth: SimulatorWorld, scene: Scene, suite: Suite) -> list[Walk]:
     seeds = [HELD_OUT + i for i in range(suite.walks)]
     lengths = [suite.long_steps if i < suite.long_walks else suite.steps for i in range(suite.walks)]
     strolls = [Stroll(np.random.default_rng(seed), scene) for seed in seeds]
@@ -126,7 +127,7 @@ def _walks(truth: TrueWorld, scene: Scene, suite: Suite) -> list[Walk]:
     return [Walk(scene.name, tuple(s), tuple(a)) for s, a in zip(states, actions, strict=True)]
 
 
-def _probes(truth: TrueWorld, walk: Walk, suite: Suite, index: int) -> list[Probe]:
+def _probes(truth: SimulatorWorld, walk: Walk, suite: Suite, index: int) -> list[Probe]:
     """Probes at places along the walk; over all walks each of the scene's actions is asked about equally often."""
     rng, num = np.random.default_rng(HELD_OUT + index), suite.probes
     states = walk.states if len(walk.actions) > suite.steps else walk.states[: _PROBED + 1]
@@ -141,7 +142,7 @@ def _probes(truth: TrueWorld, walk: Walk, suite: Suite, index: int) -> list[Prob
     return probes
 
 
-def _outcomes(truth: TrueWorld, state: State) -> Frames:
+def _outcomes(truth: SimulatorWorld, state: State) -> Frames:
     """What is seen after each of the scene's actions; equal poses are drawn once."""
     poses = [truth.slide(state.scene, state.pose, action) for action in state.scene.actions]
     others = [pose for pose in dict.fromkeys(poses) if pose != state.pose]
@@ -149,7 +150,7 @@ def _outcomes(truth: TrueWorld, state: State) -> Frames:
     return np.stack([seen[pose] for pose in poses])
 
 
-def _scaled(truth: TrueWorld, state: State, action: Action) -> Frames:
+def _scaled(truth: SimulatorWorld, state: State, action: Action) -> Frames:
     others = [times(action, scale) for scale in SCALES]
     farthest = truth.slide(state.scene, state.pose, others[-1])
     if size(action) == 0 or farthest != state.pose.moved(others[-1]):

@@ -185,10 +185,6 @@ class TrueWorld(WorldModel, Protocol):
         """A free place of the scene, the same for the same seed."""
         ...
 
-    def slide(self, scene: Scene, pose: Pose, action: Action) -> Pose:
-        """Where `action` leads from `pose`, past whatever stands in the way; nothing is drawn."""
-        ...
-
     def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
         """What is seen from the poses, without moving there."""
         ...
