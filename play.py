@@ -14,6 +14,8 @@ import os
 import statistics
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from world.game import Game
 from world.recording import save_walk
 from world.scripting import need_words, parse_script
 from world.settings import SamplerConfig
-from world.types import Action, Scene
+from world.types import Action, Scene, WorldModel
 
 TOUR = "forward*3 left*4 forward*2 right*6 strafe_left*2 forward*3 up down back*3 strafe_right*2"
 OBJECT_TOUR = "object_left*6 strafe_left*2 right object_right*4 forward*2 left*2 object_left*5 back*3 up down"
@@ -41,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out/walk"), metavar="DIR", help="for pictures and videos")
     parser.add_argument("--headless", action="store_true", help="no window: a scripted walk, recorded")
     parser.add_argument("--script", metavar="TEXT", help="e.g. 'forward*4 left*2 /open the door/'; implies --headless")
+    parser.add_argument("--in-process", action="store_true", help="never the model in a process of its own")
     args = parser.parse_args(argv)
     return cli.run(lambda: _play(args))
 
@@ -59,12 +62,33 @@ def _play(args: argparse.Namespace) -> None:
     else:
         from world.player import Player  # pygame, which a walk without a window does not need
 
-        open_model = partial(models.load, sampler=sampler, device=args.device)
-        game = Game(open_model, args.model, scene, args.seed)
+        stages = deque([""], maxlen=1)
+        opened = partial(open_model, args, sampler, on_stage=stages.append)
+        game = Game(opened, args.model, scene, args.seed, stage=lambda: stages[-1])
         player = Player(game, scene_names(), args.out, args.size)
         player.run()
         for path in player.saved:
             print(f"saved {path}")
+
+
+def open_model(
+    args: argparse.Namespace, sampler: SamplerConfig | None, address: str, on_stage: Callable[[str], None]
+) -> WorldModel:
+    """The model at `address`; a checkpoint that goes to a GPU gets a process of its own, which ends with this one.
+
+    `on_stage` is told how far the loading is.
+    """
+    if not args.in_process and models.entry_of(address) == models.DIRECTORY and _on_gpu(args.device):
+        from world.supervisor import open_supervised
+
+        return open_supervised(address, sampler, args.device, on_stage)
+    return models.load(address, sampler=sampler, device=args.device)
+
+
+def _on_gpu(device: str | None) -> bool:
+    import torch
+
+    return device.startswith("cuda") if device is not None else torch.cuda.is_available()
 
 
 def has_display() -> bool:
@@ -85,8 +109,8 @@ def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) 
     """The walk without a window: recorded into args.out."""
     actions = tour(scene) if args.script is None else parse_script(args.script, scene.actions)
     console = Console(highlight=False)
-    with console.status(f"Loading {args.model}"):
-        model = models.load(args.model, sampler=sampler, device=args.device)
+    with console.status(f"Loading {args.model}") as status:
+        model = open_model(args, sampler, args.model, status.update)
         need_words(model.spec, actions)
         states = model.reset([scene], [args.seed])
     args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after a long walk

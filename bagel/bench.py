@@ -82,7 +82,7 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
     c = model.checkpoint
     markers, grid = c.tokenizer.image_markers, grid_of(c, state.frame.shape[:2])
     tokens = [torch.from_numpy(memory).float() for memory in state.memory]
-    words = [Words(c.tokenizer.prompt(model.walk.words(state.scene.name, a.text))) for a in state.actions]
+    words = [Words(c.tokenizer.prompt(model.walk.words(state.scene.name, a))) for a in state.actions]
     words.append(words[-1])
     pairs = [[LatentPicture(latent, grid), text] for latent, text in zip(tokens, words, strict=True)]
 

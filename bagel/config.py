@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from world.errors import ModelError
+from world.instructions import instruction
 from world.settings import PRESETS
+from world.types import Action
 
 T = TypeVar("T")
 
@@ -122,7 +124,7 @@ class WalkConfig:
     step depends on nothing that its state does not hold.
     """
 
-    prompt: str = "{action}"  # may also name {scene}
+    prompt: str = "{instruction}"  # names {scene}, {action} (the vocabulary's words) or {instruction} (magnitudes told)
     history: int = 1
     vit: bool = True  # whether a picture in context is also seen by the ViT
     preset: str = "edit"  # of world.settings.PRESETS
@@ -136,15 +138,17 @@ class WalkConfig:
         if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
         try:
-            self.prompt.format(scene="", action="")
+            self.prompt.format(scene="", action="", instruction="")
         except (LookupError, ValueError):
-            raise ValueError(f"prompt may name {{scene}} and {{action}} alone, got {self.prompt!r}") from None
+            raise ValueError(
+                f"prompt may name {{scene}}, {{action}} and {{instruction}} alone, got {self.prompt!r}"
+            ) from None
 
-    def words(self, scene: str, action: str) -> str:
-        """The prompt of an action; a place without a name leaves no trace of it."""
-        if not scene:
-            return action
-        return self.prompt.format(scene=scene, action=action)
+    def words(self, scene: str, action: Action) -> str:
+        """The prompt of an action; a place without a name leaves no trace of it. A typed sentence stays as it is."""
+        if not scene and "{scene}" in self.prompt:
+            return action.text
+        return self.prompt.format(scene=scene, action=action.text, instruction=instruction(action))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ shards with an index. A matrix may be stored as int8 with a sibling `<name>.scal
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
 from world.errors import ModelError
 from world.files import atomic_path
+
+_log = logging.getLogger(__name__)  # at INFO: how far the reading is
 
 Storage = Literal["float32", "float16", "bfloat16", "int8"]
 
@@ -156,6 +159,7 @@ class Store:
 
     def __init__(self, directory: Path, file: str) -> None:
         """Raises ModelError where no file is found or one is broken."""
+        self.file = file
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
         self._files = {}
@@ -228,8 +232,9 @@ def save(checkpoint: Checkpoint, directory: str | Path, storage: Storage = "floa
 
 def _fill(module: nn.Module, store: Store, c: LanguageConfig | None, device: torch.device, dtype: torch.dtype) -> None:
     """Gives a module on the meta device its weights; `c` is None where names are the release's own."""
-    state = {}
-    for name, empty in module.state_dict().items():
+    state, shapes = {}, module.state_dict()
+    for i, (name, empty) in enumerate(shapes.items()):
+        _log.info("reading %s, %d%%", store.file, 100 * i // len(shapes))
         state[name] = torch.empty(empty.shape, device=device, dtype=dtype)
         parts = split(name, state[name], c) if c else {name: state[name]}
         for key, view in parts.items():

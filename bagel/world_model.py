@@ -23,12 +23,13 @@ from torch import Tensor
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
 from bagel.prefill import Block, LatentPicture, Words, prefill
-from bagel.sampler import Conditions, sample
+from bagel.sampler import Callback, Conditions, sample, schedule
 from bagel.tiny import TINY
 from bagel.transforms import output_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
+from world.previews import OnPreview, Progress
 from world.settings import PRESETS, SamplerConfig
 from world.types import Action, Frame, Scene, State, WorldSpec
 
@@ -72,7 +73,7 @@ class BagelWorldModel:
         self.walk = checkpoint.config.walk
         self.sampler = sampler or PRESETS[self.walk.preset]
         checkpoint.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        supports = {"free_text", "reconstruct"} | ({"ask"} if self.walk.ask else set())
+        supports = {"free_text", "reconstruct", "preview"} | ({"ask"} if self.walk.ask else set())
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
         self._spec = WorldSpec(name, frozenset(supports), device, dtype)
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
@@ -89,15 +90,18 @@ class BagelWorldModel:
         return [State(s, (self._fit(s.starts[0].frame),), (), s.starts[0].pose, seed) for s, seed in pairs]
 
     @torch.inference_mode()
-    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
-        """The next frame of each state; states of one picture size are one batch."""
+    def step(
+        self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
+    ) -> list[State]:
+        """The next frame of each state; states of one picture size are one batch. `on_preview` as in world.previews."""
         if len(states) != len(actions):
             raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
         sizes = [self._size(state.frame) for state in states]
         after: dict[int, State] = {}
         for size in dict.fromkeys(sizes):
             rows = [i for i, s in enumerate(sizes) if s == size]
-            new = self._step([states[i] for i in rows], [actions[i] for i in rows], size)
+            callback = on_preview and self._callback(on_preview, rows, grid_of(self.checkpoint, size))
+            new = self._step([states[i] for i in rows], [actions[i] for i in rows], size, callback)
             after |= dict(zip(rows, new, strict=True))
         return [after[i] for i in range(len(states))]
 
@@ -121,7 +125,25 @@ class BagelWorldModel:
     def close(self) -> None:
         self._memo.clear()
 
-    def _step(self, states: Sequence[State], actions: Sequence[Action], size: tuple[int, int]) -> list[State]:
+    def _callback(self, on_preview: OnPreview, rows: Sequence[int], grid: tuple[int, int]) -> Callback:
+        """Tells of every evaluation; a straight line to t = 0 is what the picture would be by then."""
+        times = schedule(self.sampler.num_timesteps, self.sampler.timestep_shift)
+
+        def callback(step: int, x_t: Tensor, v_t: Tensor) -> None:
+            def draw() -> list[Frame]:
+                return list(decode_tokens(self.checkpoint, x_t - v_t * times[step].item(), grid).cpu().numpy())
+
+            on_preview(Progress(tuple(rows), step + 1, len(times) - 1, draw))
+
+        return callback
+
+    def _step(
+        self,
+        states: Sequence[State],
+        actions: Sequence[Action],
+        size: tuple[int, int],
+        callback: Callback | None,
+    ) -> list[State]:
         c, markers = self.checkpoint, self.checkpoint.tokenizer.image_markers
         grid = grid_of(c, size)
         windows = self._windows(states)
@@ -138,7 +160,8 @@ class BagelWorldModel:
             conditions = Conditions(gen, before, texts)
         shape = (grid[0] * grid[1], c.config.latent_channels)
         noise = torch.stack([_noise(state.seed, state.step, shape) for state in states])
-        tokens = sample(c.model, markers, conditions, noise, grid, self.sampler).half()  # kept so: a state repeats
+        tokens = sample(c.model, markers, conditions, noise, grid, self.sampler, callback=callback)
+        tokens = tokens.half()  # kept so: a state repeats
         frames = decode_tokens(c, tokens.float(), grid).cpu().numpy()
         new = []
         for i, (window, action) in enumerate(zip(windows, actions, strict=True)):
@@ -202,7 +225,7 @@ class BagelWorldModel:
         return prefill(self.checkpoint.model, self.checkpoint.tokenizer.image_markers, contexts, blocks)
 
     def _words(self, scene: Scene, action: Action) -> Words:
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action.text)))
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action)))
 
     def _picture(self, window: _Window, k: int) -> list[Block]:
         """Picture k as the blocks of a context: latents, and what the ViT sees where the model walks with it."""

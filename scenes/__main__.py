@@ -1,4 +1,4 @@
-"""`python -m scenes`: the scenes, pictures of them, walks through them, and how true a model's dream of them is."""
+"""`python -m scenes`: the scenes, pictures of them, walks and scripts through them, and how true a dream of them is."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from scenes import library, report
-from scenes.evaluate import CopyLastFrame, measure
+from scenes import examine, library
+from scenes import run as script_run
 from scenes.simulator import SimulatorWorld
-from scenes.trial import SUITES, prepare
 from world import cli, models
 from world.errors import SceneError
 from world.recording import save_png, save_walk
 from world.scripting import need_words, parse_script
 from world.types import Scene
-from world.walks import HELD_OUT, random_actions
+from world.walks import random_actions
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,34 +77,6 @@ def _frames(args: argparse.Namespace) -> None:
             print(library.frame_path(name, start.name))
 
 
-def _evaluate(args: argparse.Namespace) -> None:
-    console = Console()
-    scenes = [_simulated(name) for name in args.scenes or library.scene_names()]
-    suite = SUITES[args.suite]
-    model = models.load(args.model, sampler=cli.sampler_of(args), device=args.device)
-    height, width = model.reset(scenes[:1], [HELD_OUT])[0].frame.shape[:2]
-    if height != width:
-        raise SceneError(f"the simulator draws square frames, but {args.model} dreams {width} x {height}")
-    truth = SimulatorWorld(height)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
-        with Console(stderr=True).status("") as status:
-            trial = prepare(truth, scenes, suite, lambda text: status.update(text))
-            baseline, _ = measure(CopyLastFrame(), trial, lambda text: status.update(f"copy last frame: {text}"))
-            measures, dreams = measure(model, trial, lambda text: status.update(f"{args.model}: {text}"))
-    finally:
-        model.close()
-        truth.close()
-    evaluation = report.Evaluation(model.spec, args.suite, suite, measures, baseline)
-    console.print(report.table(evaluation))
-    console.print(report.actions_table(measures))
-    rate, alone = measures.frames_per_second, 1000 * measures.seconds_alone
-    console.print(f"speed: {rate:.1f} frames/s in batches, {alone:.0f} ms a step alone\n")
-    for gate in report.gates(measures):
-        console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
-    print(*report.save(args.out, evaluation, dreams), sep="\n")
-
-
 def _simulated(address: str) -> Scene:
     scene = library.load_scene(address)
     if not scene.simulated:
@@ -135,15 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_model_arguments(walk)
     walk.set_defaults(model="sim")
     walk.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    run = command("run", script_run.run, "walks a script or a session: sheets, video, poses, figures, cameras")
+    script_run.add_arguments(run)
+    scripts = command("scripts", script_run.show, "the scripts of a scene or picture, and what they are about")
+    scripts.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, or a picture's path")
     frames = command("frames", _frames, "draws the shipped start frames anew")
     frames.add_argument("--scenes", nargs="+", metavar="NAME", choices=library.scene_names(), help="default: all")
-    evaluate = command("evaluate", _evaluate, "measures a model against the simulator, on held-out starts")
-    evaluate.add_argument("--model", default="tiny", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
-    evaluate.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
-    cli.add_sampler_arguments(evaluate)
-    evaluate.add_argument("--scenes", nargs="+", metavar="NAME", help="default: all")
-    evaluate.add_argument("--suite", choices=list(SUITES), default="quick", help="how much is measured")
-    evaluate.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    examine.add_commands(command)
     return parser
 
 

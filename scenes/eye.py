@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.cameras import camera_axes
 from scenes.mjcf import Blueprint
 from world.errors import RenderError
 from world.types import Frame, Pose, Sight
@@ -106,7 +107,7 @@ class Eye:
             self._turn_object(thing, pose.object_yaw)
         self._model.cam_fovy[0] = fov
         state.cam_xpos[0] = (pose.x, pose.y, height)
-        state.cam_xmat[0] = _camera_axes(pose).ravel()
+        state.cam_xmat[0] = camera_axes(pose).ravel()
         mujoco.mjv_updateScene(
             self._model, state, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
@@ -167,14 +168,6 @@ def _import_mujoco() -> ModuleType:
     except (ImportError, AttributeError, OSError, RuntimeError) as error:  # no libEGL, or an unknown $MUJOCO_GL
         raise RenderError(_NO_GL.format(error)) from error
     return mujoco
-
-
-def _camera_axes(pose: Pose) -> np.ndarray:
-    """The camera's right, up and backwards in its columns, [3, 3]."""
-    yaw, pitch = np.radians(pose.yaw), np.radians(pose.pitch)
-    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
-    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
-    return np.stack([right, np.cross(right, ahead), -ahead], axis=1)
 
 
 def _shrink(pixels: Frame) -> Frame:

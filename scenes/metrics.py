@@ -1,29 +1,21 @@
-"""How near one picture is to another, and how sure a mean is: pure functions on frames uint8 [N, H, W, 3]."""
+"""How near one picture is to another, and how it looks: pure functions on frames uint8 [N, H, W, 3]."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+import importlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.estimates import Values
+from world.errors import WorldError
+
 Frames: TypeAlias = NDArray[np.uint8]  # [N, H, W, 3]
-Values: TypeAlias = NDArray[np.float64]  # [N]
 
 BEST_PSNR = 60.0  # dB, what equal frames get, so that a mean stays finite
-_RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95% confidence interval (bootstrap over `count` samples)."""
-
-    value: float
-    low: float
-    high: float
-    count: int
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def squared_error(predicted: Frames, true: Frames) -> Values:
@@ -38,6 +30,19 @@ def psnr(predicted: Frames, true: Frames) -> Values:
     return 10 * np.log10(255.0**2 / np.maximum(squared_error(predicted, true), least))
 
 
+def ssim(predicted: Frames, true: Frames) -> Values:
+    """The structural similarity of each frame, 1 for equal ones, with the Gaussian window of Wang et al. (2004)."""
+    structural_similarity = _skimage("metrics").structural_similarity
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return np.array(
+        [
+            structural_similarity(a, b, channel_axis=2, data_range=255, **window)
+            for a, b in zip(predicted, true, strict=True)
+        ],
+        float,
+    )
+
+
 def gradient_energy(frames: Frames) -> Values:
     """The mean squared difference between neighbouring pixels of each frame, across and down: what fog lacks."""
     values = frames.astype(np.float32)
@@ -47,16 +52,27 @@ def gradient_energy(frames: Frames) -> Values:
     )
 
 
-def picks_the_truth(predicted: Frames, outcomes: Sequence[Frames], truths: Sequence[int]) -> Values:
-    """1 where the frame `outcomes[i][truths[i]]` is the nearest (MSE) of `outcomes[i]` to `predicted[i]`, else 0.
+def brightness(frames: Frames) -> Values:
+    """The mean luma (BT.601) of each frame, in percent of white."""
+    return (frames.astype(np.float32) @ _LUMA).mean(axis=(1, 2), dtype=np.float64) / 2.55
 
-    Equal outcomes are equally near: an action that is blocked cannot be told from another blocked one, and is right.
+
+def saturation(frames: Frames) -> Values:
+    """The mean HSV saturation of each frame, in percent: (max - min) / max of a pixel's channels, 0 for black."""
+    most, least = frames.max(axis=3).astype(np.float32), frames.min(axis=3).astype(np.float32)
+    return 100 * ((most - least) / np.maximum(most, 1)).mean(axis=(1, 2), dtype=np.float64)
+
+
+def nearest(predicted: Frames, outcomes: Sequence[Frames], truths: Sequence[int]) -> NDArray[np.int64]:
+    """For each predicted frame the row of `outcomes[i]` that is nearest to it (MSE).
+
+    Of equally near ones it is the true row: an action that is blocked cannot be told from another blocked one.
     """
-    right = []
+    rows = []
     for frame, choices, truth in zip(predicted, outcomes, truths, strict=True):
         errors = squared_error(frame[None], choices)
-        right.append(errors[truth] <= errors.min())
-    return np.array(right, float)
+        rows.append(truth if errors[truth] <= errors.min() else int(errors.argmin()))
+    return np.array(rows, np.int64)
 
 
 def finds_the_place(predicted: Frames, true: Frames, gallery: Frames, share: float = 0.05) -> Values:
@@ -68,19 +84,16 @@ def finds_the_place(predicted: Frames, true: Frames, gallery: Frames, share: flo
     return np.array(found, float)
 
 
-def mean(values: Values) -> Estimate:
-    """The mean of the values."""
-    return _bootstrap(lambda rows: values[rows].mean(axis=-1), len(values))
+def color_difference(predicted: Frames, true: Frames, masks: NDArray[np.bool_]) -> Values:
+    """How far the mean colours inside `masks` [N, H, W] lie apart: the CIEDE2000 difference of the two means."""
+    color = _skimage("color")
+    pairs = [[frame[mask].mean(axis=0) for frame in two] for *two, mask in zip(predicted, true, masks, strict=True)]
+    lab = color.rgb2lab(np.array(pairs) / 255)  # [N, 2, 3]
+    return color.deltaE_ciede2000(lab[:, 0], lab[:, 1])
 
 
-def ratio(above: Values, below: Values) -> Estimate:
-    """The sum of the one divided by the sum of the other, sample by sample paired."""
-    return _bootstrap(lambda rows: above[rows].sum(axis=-1) / below[rows].sum(axis=-1), len(above))
-
-
-def _bootstrap(statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], count: int) -> Estimate:
-    if count == 0:
-        raise ValueError("an estimate needs at least one sample")
-    rows = np.random.default_rng(0).integers(0, count, (_RESAMPLES, count))
-    low, high = np.quantile(statistic(rows), (0.025, 0.975))
-    return Estimate(float(statistic(np.arange(count))), float(low), float(high), count)
+def _skimage(module: str) -> Any:
+    try:
+        return importlib.import_module(f"skimage.{module}")
+    except ModuleNotFoundError as error:
+        raise WorldError("measuring needs scikit-image: pip install -e '.[report]' in the repository") from error

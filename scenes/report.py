@@ -1,22 +1,36 @@
-"""An evaluation on one page: the table, the gates that a release must pass, JSON, and sheets of truth above dream."""
+"""An evaluation kept and told: the table, the gates that a release must pass, JSON, CSV, and sheets."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from scenes.evaluate import ALL, ByScene, Dream, Measures
-from scenes.metrics import Estimate
-from scenes.trial import Suite
+from scenes.control import Confusion
+from scenes.drift import Dream
+from scenes.estimates import ALL, Estimate, Figures
+from scenes.figures import DEFINITIONS, cell, in_order, name_of, step_of, steps_of, titled
+from world.errors import WorldError
 from world.files import atomic_write_text
 from world.recording import contact_sheet, save_png
-from world.types import WorldSpec
+from world.settings import SamplerConfig
 
+FILE, CSV = "evaluation.json", "evaluation.csv"
+_FORMAT = 2
 _WALKS_SHOWN = 2  # of each scene
+_SHOWN = (0, 1, 2, 4, 8, 16, 32, 64)  # steps on a sheet
+_TOLD = (1, 10, 50, 64, 200)  # of the steps that walks are measured at, those on the terminal
+_MARKED = ("drift_psnr", "forced_psnr", "sharpness", "retrieval")
+_UNTOLD = ("drift_ssim", "forced_ssim", "ceiling_psnr", "ceiling_ssim", "brightness", "saturation")
+_PACKAGES = ("bagel-world", "torch", "numpy", "mujoco", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -34,97 +48,179 @@ class Gate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's figures, beside those of a world in which nothing moves."""
+    """A model's figures, beside those of a world in which nothing moves, and how they came about."""
 
-    spec: WorldSpec
-    suite: str
-    size: Suite
-    measures: Measures
-    baseline: Measures  # copy-last-frame on the same trial
+    label: str  # what it is called in tables
+    setup: dict[str, Any]  # model, suite, scenes, frame size, seeds, sampler, versions
+    figures: Figures
+    baseline: Figures  # copy-last-frame on the same trial
+    confusion: Confusion | None
+
+    @property
+    def scenes(self) -> list[str]:
+        """The scenes with a figure, after `ALL`."""
+        found = dict.fromkeys(scene for row in self.figures.values() for scene in row)
+        return [ALL, *(scene for scene in found if scene != ALL)]
+
+    @property
+    def trial(self) -> dict[str, Any]:
+        """What two evaluations must share to be comparable."""
+        return {key: self.setup[key] for key in ("suite", "scenes", "frame", "first_seed")}
 
 
-def gates(measures: Measures) -> list[Gate]:
-    """The gates, in order; those of an autoencoder only where the model shows it."""
-    last = max(t for t in measures.sharpness if t <= 50)
+def setup(model: dict[str, Any], sampler: SamplerConfig | None, trial: dict[str, Any]) -> dict[str, Any]:
+    """How an evaluation comes about, as plain values: `trial` has what comparable ones share."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        **trial,
+        "model": model,
+        "sampler": None if sampler is None else {**asdict(sampler), "cfg_interval": list(sampler.cfg_interval)},
+        "machine": platform.machine(),
+        "versions": versions,
+    }
+
+
+def gates(figures: Figures) -> list[Gate]:
+    """The gates, in order; those of an autoencoder only where the model shows it, none without a truth."""
+    if "next_psnr" not in figures:
+        return []
+    last = max(step for step in steps_of(figures, "sharpness") if step <= 50)
     found = [
-        Gate("next frame, dB", measures.next_psnr[ALL].value, 27.0),
-        Gate("next frame that moves, dB", measures.moving_psnr[ALL].value, 26.0),
-        Gate("action accuracy", measures.action_accuracy[ALL].value, 0.97),
-        Gate(f"sharpness at {last}", measures.sharpness[last][ALL].value, 0.7),
-        *(Gate(f"place found at {last}: {scene}", e.value, 0.9) for scene, e in measures.retrieval.items()),
+        Gate("next frame, dB", figures["next_psnr"][ALL].value, 27.0),
+        Gate("next frame that moves, dB", figures["moving_psnr"][ALL].value, 26.0),
+        Gate("action accuracy", figures["action_accuracy"][ALL].value, 0.97),
+        Gate(f"sharpness at {last}", figures[f"sharpness@{last}"][ALL].value, 0.7),
+        *(Gate(f"place found at {last}: {scene}", e.value, 0.9) for scene, e in figures[f"retrieval@{last}"].items()),
     ]
-    if measures.autoencoder:
-        found.insert(0, Gate("autoencoder, dB", measures.autoencoder[ALL].value, 31.0))
+    if "autoencoder" in figures:
+        found.insert(0, Gate("autoencoder, dB", figures["autoencoder"][ALL].value, 31.0))
     return found
 
 
+def is_told(key: str) -> bool:
+    """Whether the terminal shows the figure: the page and the files have them all."""
+    return name_of(key) not in _UNTOLD and (step_of(key) in (None, *_TOLD) or name_of(key) not in _MARKED)
+
+
 def table(evaluation: Evaluation) -> Table:
-    """All figures by scene, with the half width of the 95% interval over all; the baseline in the last column."""
-    measures, baseline = evaluation.measures, evaluation.baseline
-    scenes = list(measures.next_psnr)
-    page = Table(title=f"{evaluation.spec.model}, suite {evaluation.suite}", title_justify="left", box=None)
-    page.add_column("on held-out starts", no_wrap=True)
+    """All figures by scene, with half of the 95% interval over all; the baseline in the last column."""
+    scenes = evaluation.scenes
+    page = Table(title=f"{evaluation.label}, suite {evaluation.setup['suite']['name']}", title_justify="left", box=None)
+    page.add_column("figure")
     for scene in scenes:
         page.add_column(scene, justify="right", no_wrap=True)
     page.add_column("copying", justify="right", style="dim", no_wrap=True)
-
-    def add(name: str, row: ByScene, other: ByScene) -> None:
-        if row:
-            last = _cell(other[ALL], interval=False) if other else ""
-            page.add_row(name, *(_cell(row[s], interval=s == ALL) if s in row else "" for s in scenes), last)
-
-    add("autoencoder, dB", measures.autoencoder, {})
-    add("  its sharpness", measures.autoencoder_sharpness, {})
-    add("next frame, dB", measures.next_psnr, baseline.next_psnr)
-    add("  where it moves, dB", measures.moving_psnr, baseline.moving_psnr)
-    add("action accuracy", measures.action_accuracy, baseline.action_accuracy)
-    for t, row in measures.drift.items():
-        add(f"after {t} steps, dB", row, baseline.drift[t])
-    for t, row in measures.sharpness.items():
-        add(f"sharpness after {t}", row, baseline.sharpness[t])
-    add("place found", measures.retrieval, baseline.retrieval)
-    add("full turn, dB", measures.loop, {})
+    group = ""
+    for key in filter(is_told, in_order(evaluation.figures)):
+        definition, row, other = DEFINITIONS[name_of(key)], evaluation.figures[key], evaluation.baseline.get(key, {})
+        if definition.group != group:
+            group = definition.group
+            page.add_row(f"[bold]{group}[/bold]")
+        cells = (cell(row[s], interval=s == ALL) if s in row else "" for s in scenes)
+        page.add_row(f"  {titled(key)}", *cells, cell(other[ALL]) if other else "")
     return page
 
 
-def actions_table(measures: Measures) -> Table:
-    """Action accuracy, action by action."""
+def actions_table(confusion: Confusion) -> Table:
+    """Action accuracy, action by action, and with what each is confused most."""
     page = Table(title="action accuracy", title_justify="left", box=None)
-    for column in ("action", "share", "probes"):
-        page.add_column(column, justify="left" if column == "action" else "right")
-    for name, estimate in measures.accuracy_by_action.items():
-        page.add_row(name, f"{estimate.value:.2f}", str(estimate.count))
+    for column in ("action", "right", "asked", "else most often"):
+        page.add_column(column, justify="right" if column in ("right", "asked") else "left")
+    for i, name in enumerate(confusion.names):
+        row = confusion.counts[i]
+        others = [(count, confusion.names[j]) for j, count in enumerate(row) if j != i and count]
+        worst = max(others, default=(0, ""))[1]
+        page.add_row(name, f"{confusion.share(i, i):.2f}" if sum(row) else "", str(sum(row)), worst)
     return page
 
 
 def save(folder: Path, evaluation: Evaluation, dreams: Sequence[Dream]) -> list[Path]:
-    """Writes evaluation.json and a sheet for each scene; returns the paths."""
-    paths = [folder / "evaluation.json"]
+    """Writes evaluation.json, evaluation.csv and a sheet for each simulated scene; returns the paths."""
+    paths = [folder / FILE, folder / CSV]
     content = {
-        "model": {**asdict(evaluation.spec), "supports": sorted(evaluation.spec.supports)},
-        "suite": {"name": evaluation.suite, **asdict(evaluation.size)},
-        "measures": asdict(evaluation.measures),
-        "baseline": asdict(evaluation.baseline),
-        "gates": [{**asdict(gate), "passed": gate.passed} for gate in gates(evaluation.measures)],
+        "format": _FORMAT,
+        "label": evaluation.label,
+        "setup": evaluation.setup,
+        "gates": [{**asdict(gate), "passed": gate.passed} for gate in gates(evaluation.figures)],
+        "measures": as_json(evaluation.figures),
+        "baseline": as_json(evaluation.baseline),
+        "confusion": None if evaluation.confusion is None else asdict(evaluation.confusion),
     }
-    atomic_write_text(paths[0], json.dumps(content, indent=2) + "\n")
+    atomic_write_text(paths[0], json_lines(content))
+    atomic_write_text(paths[1], as_csv({evaluation.label: evaluation.figures, "copy-last-frame": evaluation.baseline}))
     for scene in dict.fromkeys(d.walk.scene for d in dreams):
         paths.append(folder / f"{scene}.png")
         _save_sheet(paths[-1], [d for d in dreams if d.walk.scene == scene][:_WALKS_SHOWN])
     return paths
 
 
+def read(folder: Path) -> Evaluation:
+    """The evaluation that `save` left in `folder`. Raises WorldError where there is none of this format."""
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise WorldError(f"{path} has format {content['format']}, this version reads {_FORMAT}: measure it again")
+        confusion = content["confusion"]
+        return Evaluation(
+            content["label"],
+            content["setup"],
+            _figures(content["measures"]),
+            _figures(content["baseline"]),
+            confusion and Confusion(tuple(confusion["names"]), tuple(tuple(row) for row in confusion["counts"])),
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise WorldError(f"{path} is no evaluation of this version ({error!r}): measure it again") from error
+
+
+def as_json(figures: Figures) -> dict[str, dict[str, dict[str, float]]]:
+    """The figures as plain values: by key, by scene."""
+    return {key: {scene: asdict(e) for scene, e in figures[key].items()} for key in in_order(figures)}
+
+
+def json_lines(content: dict[str, Any]) -> str:
+    """JSON with one line for each entry of each entry: a figure a line, so that two files can be told apart."""
+
+    def entry(value: Any) -> str:
+        if not isinstance(value, dict):
+            return json.dumps(value)
+        return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(row)}" for key, row in value.items()) + "\n }"
+
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {entry(value)}" for key, value in content.items()) + "\n}\n"
+
+
+def as_csv(columns: dict[str, Figures]) -> str:
+    """One line a figure, step, scene and column, with interval and count."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["model", "figure", "step", "scene", "unit", "value", "low", "high", "count"])
+    for label, figures in columns.items():
+        for key in in_order(figures):
+            name, _, step = key.partition("@")
+            for scene, e in figures[key].items():
+                writer.writerow([label, name, step, scene, DEFINITIONS[name].unit, e.value, e.low, e.high, e.count])
+    return text.getvalue()
+
+
+def shown_steps(dreams: Sequence[Dream]) -> list[int]:
+    """The steps that a sheet of these dreams shows."""
+    return [t for t in _SHOWN if all(t in d.frames for d in dreams)]
+
+
 def _save_sheet(path: Path, dreams: Sequence[Dream]) -> None:
     """For each walk a row of truth above a row of dream."""
-    steps = [t for t in dreams[0].frames if t <= min(len(d.walk.actions) for d in dreams)]
+    steps = shown_steps(dreams)
     frames, labels = [], []
-    for dream in dreams:
-        frames += [dream.walk.states[t].frame for t in steps] + [dream.frames[t] for t in steps]
+    for d in dreams:
+        frames += [d.walk.states[t].frame for t in steps] + [d.frames[t] for t in steps]
         labels += [f"truth · {t}" for t in steps] + [f"dream · {t}" for t in steps]
     save_png(path, contact_sheet(frames, columns=len(steps), labels=labels))
 
 
-def _cell(estimate: Estimate, *, interval: bool) -> str:
-    digits = 2 if abs(estimate.value) < 5 else 1
-    spread = f" ±{(estimate.high - estimate.low) / 2:.{digits}f}" if interval else ""
-    return f"{estimate.value:.{digits}f}{spread}"
+def _figures(plain: dict[str, dict[str, dict[str, Any]]]) -> Figures:
+    return {key: {scene: Estimate(**e) for scene, e in row.items()} for key, row in plain.items()}

@@ -69,7 +69,7 @@ class SimulatorWorld:
         """The states after one action each; words without numbers change nothing."""
         if len(states) != len(actions):
             raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
-        poses = [self._ground(s.scene).slide(s.pose, a) for s, a in zip(states, actions, strict=True)]
+        poses = [self.slide(s.scene, s.pose, a) for s, a in zip(states, actions, strict=True)]
         frames = self._draw([s.scene for s in states], poses)
         return [
             replace(
@@ -113,6 +113,10 @@ class SimulatorWorld:
         black = np.zeros((self._size, self._size, 3), np.uint8)
         [frame] = self._draw([scene.starting_at(Start(name, pose, black))], [pose])
         return Start(name, pose, frame)
+
+    def slide(self, scene: Scene, pose: Pose, action: Action) -> Pose:
+        """Where `action` leads from `pose`, along walls and furniture; nothing is drawn."""
+        return self._ground(scene).slide(pose, action)
 
     def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
         """What is seen from the poses, free or not, without moving there."""

@@ -1,17 +1,22 @@
-"""What a model is examined on: held-out walks, probes and galleries, all drawn by the simulator once."""
+"""What a model is examined on: held-out walks, probes, galleries and starts, all drawn by the simulator once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scenes import consistency, occlusion
 from scenes.metrics import Frames
-from world.types import Action, Scene, State, TrueWorld
+from scenes.occlusion import Sighting
+from scenes.simulator import SimulatorWorld
+from world.types import Action, Pose, Scene, State
 from world.walks import HELD_OUT, Stroll, bumped
 
+SCALES = (0.5, 0.75, 1.25, 1.5)  # times an action: what else a probe's action might have been
 _GALLERY = HELD_OUT + 100_000
+_PROBED = 50  # the steps of a walk from which probes are drawn; a long walk is probed all along
 
 
 @dataclass(frozen=True)
@@ -22,14 +27,16 @@ class Suite:
     steps: int  # of each walk
     probes: int  # of each walk
     gallery: int  # frames
-    loops: int
+    loops: int  # starts of closed ways; also how often each object is looked away from
+    located: int  # walks whose dreams are looked for in the simulator, some thirty pictures each time
     long_walks: int = 0  # of the walks, how many go on to `long_steps`
     long_steps: int = 0
 
 
 SUITES = {
-    "quick": Suite(walks=4, steps=50, probes=10, gallery=200, loops=2),
-    "full": Suite(walks=16, steps=50, probes=6, gallery=400, loops=4, long_walks=2, long_steps=200),
+    "quick": Suite(walks=4, steps=64, probes=10, gallery=200, loops=1, located=2),
+    "full": Suite(walks=16, steps=64, probes=6, gallery=400, loops=4, located=8, long_walks=2, long_steps=200),
+    "guard": Suite(walks=2, steps=16, probes=8, gallery=20, loops=0, located=0),  # what CI can afford
 }
 
 
@@ -51,6 +58,7 @@ class Probe:
     action: Action
     outcomes: Frames  # [A, H, W, 3]
     truth: int  # the row of `outcomes` that is the action's
+    scaled: Frames  # [4, H, W, 3], the action times each of SCALES; [0, ...] where it is "stay" or something is near
 
     @property
     def true_frame(self) -> Frames:
@@ -58,32 +66,52 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Random places of one scene, and what is seen from them."""
+
+    poses: tuple[Pose, ...]
+    frames: Frames
+
+
+@dataclass(frozen=True)
 class Trial:
-    """All that the measures need; one trial serves several models."""
+    """All that the measures need; one trial serves several models. Pictures that nobody can draw have `loops` alone."""
 
     suite: Suite
     walks: tuple[Walk, ...]
     probes: tuple[Probe, ...]
-    galleries: dict[str, Frames]  # by scene
+    galleries: dict[str, Gallery]  # by scene
+    loops: tuple[Scene, ...]  # each begins where nothing is in the way of the closed ways
+    sightings: tuple[Sighting, ...]
 
 
-def prepare(truth: TrueWorld, scenes: Sequence[Scene], suite: Suite, tell: Callable[[str], None]) -> Trial:
-    """Draws the trial; `tell` hears what is being done. Equal arguments give equal trials."""
+def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: Callable[[str], None]) -> Trial:
+    """Draws the trial; `tell` hears what is being done. Equal arguments give equal trials.
+
+    Scenes that the simulator does not know (pictures) are walked from their own first start.
+    """
+    drawn = [scene for scene in scenes if scene.simulated]
     walks: list[Walk] = []
-    for scene in scenes:
+    for scene in drawn:
         tell(f"true walks through {scene.name}")
         walks += _walks(truth, scene, suite)
     tell("probes: what every action would show")
-    probes = [probe for index, walk in enumerate(walks) for probe in _probes(truth, walk, suite.probes, index)]
-    galleries = {}
+    probes = [probe for index, walk in enumerate(walks) for probe in _probes(truth, walk, suite, index)]
+    galleries, loops, sightings = {}, [], []
     for scene in scenes:
+        if not scene.simulated:
+            loops.append(scene)
+            continue
         tell(f"gallery of {scene.name}")
-        starts = (truth.random_start(scene, _GALLERY + i) for i in range(suite.gallery))
-        galleries[scene.name] = np.stack([start.frame for start in starts])
-    return Trial(suite, tuple(walks), tuple(probes), galleries)
+        starts = [truth.random_start(scene, _GALLERY + i) for i in range(suite.gallery)]
+        galleries[scene.name] = Gallery(tuple(s.pose for s in starts), np.stack([s.frame for s in starts]))
+        tell(f"closed ways of {scene.name}")
+        loops += consistency.starts(truth, scene, suite.loops)
+        sightings += occlusion.sightings(truth, scene, suite.loops)
+    return Trial(suite, tuple(walks), tuple(probes), galleries, tuple(loops), tuple(sightings))
 
 
-def _walks(truth: TrueWorld, scene: Scene, suite: Suite) -> list[Walk]:
+def _walks(truth: SimulatorWorld, scene: Scene, suite: Suite) -> list[Walk]:
     seeds = [HELD_OUT + i for i in range(suite.walks)]
     lengths = [suite.long_steps if i < suite.long_walks else suite.steps for i in range(suite.walks)]
     strolls = [Stroll(np.random.default_rng(seed), scene) for seed in seeds]
@@ -99,15 +127,43 @@ def _walks(truth: TrueWorld, scene: Scene, suite: Suite) -> list[Walk]:
     return [Walk(scene.name, tuple(s), tuple(a)) for s, a in zip(states, actions, strict=True)]
 
 
-def _probes(truth: TrueWorld, walk: Walk, num: int, index: int) -> list[Probe]:
+def _probes(truth: SimulatorWorld, walk: Walk, suite: Suite, index: int) -> list[Probe]:
     """Probes at places along the walk; over all walks each of the scene's actions is asked about equally often."""
-    rng = np.random.default_rng(HELD_OUT + index)
+    rng, num = np.random.default_rng(HELD_OUT + index), suite.probes
+    states = walk.states if len(walk.actions) > suite.steps else walk.states[: _PROBED + 1]
     probes = []
-    for k, t in enumerate(rng.choice(len(walk.states), num, replace=len(walk.states) < num)):
-        state = walk.states[t]
+    for k, t in enumerate(rng.choice(len(states), num, replace=len(states) < num)):
+        state = states[t]
         actions = state.scene.actions
         asked = (index * num + k) % len(actions)
-        outcomes = truth.step([state] * len(actions), actions)
-        frames = np.stack([outcome.frame for outcome in outcomes])
-        probes.append(Probe(walk.scene, state, actions[asked], frames, asked))
+        frames = _outcomes(truth, state)
+        scaled = _scaled(truth, state, actions[asked])
+        probes.append(Probe(walk.scene, state, actions[asked], frames, asked, scaled))
     return probes
+
+
+def _outcomes(truth: SimulatorWorld, state: State) -> Frames:
+    """What is seen after each of the scene's actions; equal poses are drawn once."""
+    poses = [truth.slide(state.scene, state.pose, action) for action in state.scene.actions]
+    others = [pose for pose in dict.fromkeys(poses) if pose != state.pose]
+    seen = {state.pose: state.frame, **dict(zip(others, truth.view(state.scene, others), strict=True))}
+    return np.stack([seen[pose] for pose in poses])
+
+
+def _scaled(truth: SimulatorWorld, state: State, action: Action) -> Frames:
+    others = [times(action, scale) for scale in SCALES]
+    farthest = truth.slide(state.scene, state.pose, others[-1])
+    if size(action) == 0 or farthest != state.pose.moved(others[-1]):
+        return np.empty((0, *state.frame.shape), np.uint8)
+    return np.stack(truth.view(state.scene, [state.pose.moved(other) for other in others]))
+
+
+def times(action: Action, scale: float) -> Action:
+    """The same words with scaled numbers."""
+    numbers = {name: scale * getattr(action, name) for name in ("forward", "left", "yaw", "pitch", "object_yaw")}
+    return replace(action, **numbers)
+
+
+def size(action: Action) -> float:
+    """How large an action is: m where it steps, degrees where it turns; 0 for one that does nothing."""
+    return float(np.hypot(action.forward, action.left) or abs(action.yaw) + abs(action.pitch) + abs(action.object_yaw))

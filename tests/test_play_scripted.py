@@ -6,14 +6,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import play
 from tests.world.toy_world import draw, toy_scene
-from world import models
+from world import models, supervisor
+from world.supervisor import SupervisedWorldModel, open_supervised
 from world.types import Pose, Scene
+
+ROOT = Path(play.__file__).parent
 
 WITH_TOY = """
 import sys
@@ -109,3 +113,22 @@ def test_every_wrong_argument_gets_one_sentence(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_on_a_gpu_gets_a_process_of_its_own_that_ends_with_the_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(play, "_on_gpu", lambda device: True)  # the tests have none
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    opened: list[SupervisedWorldModel] = []
+
+    def remembered(*arguments: Any) -> SupervisedWorldModel:
+        opened.append(open_supervised(*arguments))
+        return opened[0]
+
+    monkeypatch.setattr(supervisor, "open_supervised", remembered)
+    walk = ["--headless", "--script", "forward", "--preset", "fast", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert play.main(["--model", str(ROOT / "bagel" / "tiny"), *walk]) == 0
+    assert (tmp_path / "out" / "walk.mp4").exists()
+    assert opened[0].spec.model == "tiny"
+    assert opened[0]._supervisor.process.poll() is not None

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,28 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """What the commands before have left running."""
+    running: list[subprocess.Popen[bytes]] = []
+    yield running
+    for process in running:
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+
+
 @pytest.mark.gl
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_runs(command: str, place: Path) -> None:
+def test_a_command_of_the_readme_runs(command: str, place: Path, started: list[subprocess.Popen[bytes]]) -> None:
     words = shlex.split(command.replace(WEIGHTS, "tests/golden/a"))
     if words[0] == "make":
         words = ["make", "--dry-run", *words[1:]]
     if words[0] == "python":
         words[0] = sys.executable
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
+    if words[-1] == "&":
+        started.append(subprocess.Popen(words[:-1], cwd=place, env=environment))
+        return
     done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 

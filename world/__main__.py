@@ -1,4 +1,4 @@
-"""`python -m world info`: what is installed, and what a model, a scene and the presets are made of."""
+"""What is installed, what worlds are made of, whether a model obeys; a model in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.table import Table
 
-from world import ENV_ID, cli, models
+from world import ENV_ID, checkup, cli, link_bench, models, serving
 from world.settings import PRESETS
 from world.types import Scene, WorldSpec
 
@@ -23,10 +23,16 @@ def main(argv: list[str] | None = None) -> int:
     info = commands.add_parser(
         "info", help="versions, model, scene, actions, presets", formatter_class=cli.HelpFormatter
     )
-    info.add_argument("--model", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
+    info.add_argument("--model", metavar="ADDRESS", help=cli.MODEL_HELP)
     info.add_argument("--scene", metavar="SCENE", default="studio", help="a scene, SCENE:START, or a picture's path")
+    info.set_defaults(run=_info)
+    checkup.add_doctor(commands)
+    serving.add_serve(commands)
+    serving.add_route(commands)
+    serving.add_keygen(commands)
+    link_bench.add_bench(commands)
     args = parser.parse_args(argv)
-    return cli.run(lambda: _info(args))
+    return cli.run(lambda: args.run(args))
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -8,13 +8,15 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
+
+MODEL_HELP = "tiny, sim, a checkpoint directory, or where one is served: ipc://PATH, tcp://HOST:PORT"
 
 _MOST = 10_000_000  # of anything that is counted
 
@@ -28,7 +30,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """--model, --scene, --seed, --device and the sampler's flags."""
-    parser.add_argument("--model", default="tiny", metavar="ADDRESS", help="tiny, sim, or a checkpoint directory")
+    parser.add_argument("--model", default="tiny", metavar="ADDRESS", help=MODEL_HELP)
     parser.add_argument("--scene", default="studio", metavar="SCENE", help="a scene, SCENE:START, or a picture's path")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
@@ -63,6 +65,15 @@ def sampler_of(args: argparse.Namespace) -> SamplerConfig | None:
     if args.preset is None and not _given(args):
         return None
     return chosen_sampler(args)
+
+
+def flags_of(sampler: SamplerConfig) -> list[str]:
+    """The flags that ask for `sampler`, for another command line."""
+    flags = []
+    for name, value in asdict(sampler).items():
+        values = value if isinstance(value, tuple) else (value,)
+        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return flags
 
 
 def chosen_sampler(args: argparse.Namespace, preset: str | None = None) -> SamplerConfig:

@@ -2,6 +2,8 @@
 
 WorldError
 ├── ModelError      a model could not be found, read or run
+│   └── LinkError   a model in another process cannot be reached, or refuses
+├── CancelledError  a step was given up by whoever asked for it
 ├── SceneError      a scene or picture could not be found or read
 ├── RenderError     the simulator cannot draw on this machine
 └── ContractError   a world model breaks the contract of `world.types.WorldModel`
@@ -14,6 +16,14 @@ class WorldError(Exception):
 
 class ModelError(WorldError):
     """A model address, checkpoint or device that does not work."""
+
+
+class LinkError(ModelError):
+    """A model in another process that does not answer, or that refuses: the message says why."""
+
+
+class CancelledError(WorldError):
+    """A step that was given up before it was finished."""
 
 
 class SceneError(WorldError):

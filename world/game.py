@@ -19,22 +19,35 @@ from typing import Any
 
 from world.errors import WorldError
 from world.recording import resized
+from world.shelf import Shelf
+from world.timeline import NOWHERE, Timeline
 from world.types import Action, Scene, State, TrueWorld, WorldModel
-
-UNDO_STEPS = 500  # states kept
 
 _log = logging.getLogger(__name__)
 
 
 class Game:
-    """The walk of one person: a history of states, one model at a time, at most one job and one waiting action."""
+    """The walk of one person: a tree of states, one model at a time, at most one job and one waiting action."""
 
-    def __init__(self, open_model: Callable[[str], WorldModel], address: str, scene: Scene, seed: int) -> None:
-        """Starts to load the model at `address`, by `open_model`, and to enter `scene`."""
+    def __init__(
+        self,
+        open_model: Callable[[str], WorldModel],
+        address: str,
+        scene: Scene,
+        seed: int,
+        stage: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Starts to load the model at `address`, by `open_model`, and to enter `scene`.
+
+        `stage` says how far a loading is, "" where nothing is known.
+        """
+        self.stage = stage
         self.scene = scene
         self.seed = seed
         self.address = address
-        self.states: deque[State] = deque(maxlen=UNDO_STEPS)
+        self.timeline = Timeline()
+        self.shelf = Shelf()  # the states of the timeline's nodes; another one for another scene
+        self._digests: list[bytes] = []  # of the states at the timeline's nodes
         self.problem = ""  # what went wrong, for a person; the state before it stays usable
         self.latencies: deque[float] = deque(maxlen=100)  # s, of the last steps
         self._finished_at: deque[float] = deque(maxlen=100)  # s, on the monotonic clock
@@ -49,7 +62,7 @@ class Game:
     @property
     def state(self) -> State | None:
         """What is seen now; None until the first model is there."""
-        return self.states[-1] if self.states else None
+        return None if self.timeline.here == NOWHERE else self.shelf.state(self.timeline.here)
 
     @property
     def model(self) -> WorldModel | None:
@@ -84,17 +97,33 @@ class Game:
 
     def undo(self) -> bool:
         """Back to the state before; a step in the making is given up instead. False at the beginning of the walk."""
-        self.problem, self._next = "", None
-        if self._job is not None and self._job.kind == "step" and self._job.wanted:
-            self._abandon()
-            return True
-        if len(self.states) < 2:
-            return False
-        self.states.pop()
-        return True
+        return self._give_up_step() or self._be(self.timeline.undone())
+
+    def redo(self) -> bool:
+        """Forth again, where the walk went last; a step in the making is given up. False at the end of the walk."""
+        self._give_up_step()
+        return self._be(self.timeline.redone())
+
+    def go_to(self, node: int) -> bool:
+        """To any node of the timeline; a step in the making is given up. False when one is there already."""
+        self._give_up_step()
+        return self._be(self.timeline.at(node))
+
+    def go_to_next_bookmark(self) -> bool:
+        """To the next bookmark. False when there is none elsewhere."""
+        self._give_up_step()
+        return self._be(self.timeline.at_next_bookmark())
+
+    def bookmark(self) -> bool:
+        """Sets a bookmark here, or takes it away; whether there is one now."""
+        self.timeline = self.timeline.bookmarked()
+        return self.timeline.here in self.timeline.bookmarks
 
     def reset(self) -> None:
-        """The scene's first start again, with the same seed, so that equal keys give the equal walk."""
+        """The scene's first start again, with the same seed, so that equal keys give the equal walk.
+
+        What was walked stays in the timeline.
+        """
         self.enter(self.scene)
 
     def enter(self, scene: Scene) -> None:
@@ -122,7 +151,7 @@ class Game:
         if error is None:
             new = job.take(job.future.result())
         elif job.wanted:
-            self.problem = _for_a_person(error)
+            self.problem = _for_a_person(error, self.loading if job.kind == "load" else self.address)
             self._next = None
         if self._next is not None:
             waiting, self._next = self._next, None
@@ -133,16 +162,23 @@ class Game:
         """Ends the thread, waiting at most `timeout` s for a running job, and closes the models."""
         self._worker.run(self._close_models)  # where they worked: OpenGL belongs to a thread
         self._worker.close(timeout)
+        self.shelf.close()
 
     def _step(self, action: Action) -> None:
-        state, model = self.state, self.model
+        state, model, here = self.state, self.model, self.timeline.here
         if state is None or model is None:
             return
         if not action.name and "free_text" not in model.spec.supports:
             self.problem = f"{model.spec.model} reads no sentences: it knows the moves of the scene alone."
             return
         self.problem = ""
-        self._run("step", lambda: model.step([state], [action]), self._take_step)
+
+        def take(states: list[State]) -> list[State]:
+            self.latencies.append(self._worker.last_seconds)
+            self._finished_at.append(time.monotonic())
+            return self._append(states, here)
+
+        self._run("step", lambda: model.step([state], [action]), take)
 
     def _start(self, scene: Scene) -> None:
         address, seed = self.address, self.seed
@@ -151,14 +187,15 @@ class Game:
             return self._opened(address).reset([scene], [seed])
 
         def take(states: list[State]) -> list[State]:
+            if scene is not self.scene or not self.timeline:
+                self._forget()
             self.scene = scene
-            self.states.clear()
-            return self._append(states)
+            return self._append(states, NOWHERE)
 
         self._prepare(address, job, take)
 
     def _go_on_with(self, address: str) -> None:
-        state = self.state
+        state, here = self.state, self.timeline.here
         if state is None or address == self.address:
             return
 
@@ -173,7 +210,7 @@ class Game:
         def take(states: list[State]) -> list[State]:
             self.address = address
             self.latencies.clear()
-            return self._append(states)
+            return self._append(states, here)
 
         self._prepare(address, job, take)
 
@@ -192,15 +229,42 @@ class Game:
         for model in self._models.values():
             model.close()
 
-    def _take_step(self, states: list[State]) -> list[State]:
-        job_time = self._worker.last_seconds
-        self.latencies.append(job_time)
-        self._finished_at.append(time.monotonic())
-        return self._append(states)
-
-    def _append(self, states: list[State]) -> list[State]:
-        self.states.extend(states)
+    def _append(self, states: list[State], parent: int) -> list[State]:
+        """Puts each state after the one before it; what was there already is only gone to."""
+        for state in states:
+            digest = state.digest()
+            known = [node for node in self.timeline.children(parent) if self._digests[node] == digest]
+            if known:
+                self.timeline = self.timeline.at(known[0])
+            else:
+                self.timeline = self.timeline.begun() if parent == NOWHERE else self.timeline.at(parent).stepped()
+                self._digests.append(digest)
+                self._keep(self.timeline.here, state)
+            parent = self.timeline.here
         return states
+
+    def _keep(self, node: int, state: State) -> None:
+        try:
+            self.shelf.put(node, state)
+        except OSError as error:
+            self.problem = f"Old frames could not be moved to disk ({error}): make room, or memory fills instead"
+
+    def _forget(self) -> None:
+        self.shelf.close()
+        self.timeline, self.shelf, self._digests = Timeline(), Shelf(), []
+
+    def _give_up_step(self) -> bool:
+        """Lets a step in the making end for nothing; whether there was one."""
+        self.problem, self._next = "", None
+        if self._job is None or self._job.kind != "step" or not self._job.wanted:
+            return False
+        self._abandon()
+        return True
+
+    def _be(self, timeline: Timeline) -> bool:
+        """Takes another timeline; whether that is another place."""
+        moved, self.timeline = timeline.here != self.timeline.here, timeline
+        return moved
 
     def _when_free(self, verb: Callable[[], None]) -> None:
         if self._job is None:
@@ -259,7 +323,12 @@ class _Worker:
                 future.set_result(result)
 
 
-def _for_a_person(error: BaseException) -> str:
+def _for_a_person(error: BaseException, address: str) -> str:
+    """What happened and what to do; the project's own errors say both already."""
     _log.debug("the model failed", exc_info=error)
     text = " ".join(str(error).split())
-    return text if isinstance(error, WorldError | ValueError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, WorldError | ValueError):
+        return text
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return f"There is not enough memory for this step ({text}): close what else uses it, or take a smaller picture"
+    return f"{type(error).__name__}: {text}. What is wrong with the model: python -m world doctor --model {address}"

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import pygame
 
-from world import keys, lettering, window
+from world import filmstrip, keys, lettering, window
 from world.game import Game
-from world.types import Frame, Scene
+from world.gauges import in_words, resident_bytes
+from world.types import Frame
 from world.window import ACCENT, ALARM, BACKGROUND, DIM, PANEL, TEXT, Rect
 
 PANEL_WIDTH = 19.0  # letters
+LETTERS = 53  # what the longest panel needs, one below the other
 MIN_HEIGHT = 610  # pixels of a new window: below, the smallest letters leave no room for all keys
 SLOW = 0.25  # s after which a running step is shown as such
 
@@ -23,13 +25,13 @@ def window_size(side: int) -> tuple[int, int]:
 
     What the model makes of a start picture is not known yet, so the room is square.
     """
-    height = max(MIN_HEIGHT, side + 2 * _letter_size(side))
+    height = max(MIN_HEIGHT, math.ceil(side / (1 - (2 + filmstrip.HEIGHT) / LETTERS)))
     return side + round((PANEL_WIDTH + 3) * _letter_size(height)), height
 
 
 def _letter_size(height: int) -> int:
     """Pixels, for a window that is `height` high: everything grows with it."""
-    return max(11, min(40, height // 51))  # 51 letters are what the longest panel needs
+    return max(11, min(40, height // LETTERS))
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Overlay:
     hidden: bool = False
     paused: bool = False
     chosen: str = ""  # words of the action that a paused game would take
+    compared: int = 0  # which of the other branches is shown beside; 0 for none
     held: frozenset[str] = frozenset()  # names of actions whose keys are down
     notice: str = ""
     recording: int = 0  # frames so far; 0 when off
@@ -48,8 +51,8 @@ class Hud:
     """Draws a `Game` onto a window's surface of any size."""
 
     def __init__(self) -> None:
-        self._shown: tuple[Frame, tuple[int, int]] | None = None
-        self._picture: pygame.Surface | None = None
+        self.strip = filmstrip.Filmstrip()
+        self._shown: dict[str, tuple[Frame, pygame.Surface]] = {}  # what stands where, and how it looks
         self._told: object = None  # what the column shows
         self._column: pygame.Surface | None = None
 
@@ -66,30 +69,54 @@ class Hud:
             self._blit_column(surface, column, size, game, overlay)
             box = pygame.Rect(0, 0, column.left, box.height)
         stage = box.inflate(-2 * margin, -2 * margin)
-        frame = game.state.frame if game.state else game.scene.starts[0].frame
-        place = self._blit_frame(surface, frame, stage, radius=size)
+        strip = round(filmstrip.HEIGHT * size)
+        with_strip = with_panel and strip < 0.2 * stage.height
+        if with_strip:
+            stage.height -= strip
+        place = self._blit_frames(surface, game, overlay, stage, size)
+        if with_strip:
+            under = place if place.width > 0.6 * stage.width else stage
+            below = pygame.Rect(under.left, stage.bottom + margin, under.width, strip - margin // 2)
+            self.strip.draw(surface, below, size, game.timeline, game.shelf)
+        else:
+            self.strip.clear()
         self._draw_over(surface, place, size, game, overlay)
 
     def _blit_column(self, surface: pygame.Surface, rect: Rect, size: int, game: Game, overlay: Overlay) -> None:
         """Drawn anew only when something in it changed: sixty times a second its hundred parts would cost a core."""
         facts = _facts(game)
-        told = (rect.size, game.scene.name, facts, overlay.held)
+        told = (rect.size, game.scene.name, facts, overlay.held, tuple(game.latencies))
         if self._column is None or told != self._told:
             self._told = told
             self._column = pygame.Surface(rect.size)
             self._column.fill(BACKGROUND)
             inside = self._column.get_rect()
             window.panel(self._column, inside, PANEL, radius=size)
-            _Column(self._column, inside, size).draw(game.scene, facts, overlay.held)
+            _Column(self._column, inside, size).draw(game, facts, overlay.held)
         surface.blit(self._column, rect)
 
-    def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int) -> Rect:
+    def _blit_frames(self, surface: pygame.Surface, game: Game, overlay: Overlay, stage: Rect, size: int) -> Rect:
+        """What is seen here; beside it, where branches are compared, what is seen at this step of another one."""
+        frame = game.state.frame if game.state else game.scene.starts[0].frame
+        peers = game.timeline.peers() if overlay.compared else ()
+        if not peers:
+            return self._blit_frame(surface, frame, stage, size, "Here")
+        other = peers[min(overlay.compared, len(peers)) - 1]
+        nodes = {"Here": game.timeline.here, "There": other}
+        places = []
+        for (whose, node), half in zip(nodes.items(), _halves(stage, size), strict=True):
+            half.height = max(1, half.height - 2 * size)
+            places.append(self._blit_frame(surface, game.shelf.state(node).frame, half, size, whose))
+            words = lettering.fitted(f"{whose} · {game.shelf.words(node)}", size, half.width)
+            window.text(surface, words, (places[-1].centerx, places[-1].bottom + 1.2 * size), size, anchor="center")
+        return places[0].union(places[1])
+
+    def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int, where: str) -> Rect:
         place = window.fitting((frame.shape[1], frame.shape[0]), stage)
-        if self._shown is None or self._shown[0] is not frame or self._shown[1] != place.size:
-            self._picture = window.picture(frame, place.size, radius)
-            self._shown = (frame, place.size)
-        if self._picture is not None:
-            surface.blit(self._picture, place)
+        shown = self._shown.get(where)
+        if shown is None or shown[0] is not frame or shown[1].get_size() != place.size:
+            shown = self._shown[where] = (frame, window.picture(frame, place.size, radius))
+        surface.blit(shown[1], place)
         return place
 
     def _draw_over(self, surface: pygame.Surface, place: Rect, size: int, game: Game, overlay: Overlay) -> None:
@@ -119,8 +146,8 @@ class _Column:
         self._x, self._right = rect.left + round(1.4 * size), rect.right - round(1.4 * size)
         self._y = rect.top + round(1.9 * size)
 
-    def draw(self, scene: Scene, facts: list[tuple[str, str]], held: frozenset[str]) -> None:
-        size = self._size
+    def draw(self, game: Game, facts: list[tuple[str, str]], held: frozenset[str]) -> None:
+        size, scene = self._size, game.scene
         width = self._right - self._x
         title = lettering.fitted(_sentence(scene.name.replace("_", " ")), round(1.7 * size), width)
         window.text(self._surface, title, (self._x, self._y), round(1.7 * size))
@@ -130,6 +157,8 @@ class _Column:
             self._y += round(1.25 * size)
         self._y += round(0.7 * size)
         for label, value in facts:
+            if label == "Speed":
+                self._curve(list(game.latencies), lettering.length(value, size))
             self._row(label, value)
         self._rule()
         names = {action.name for action in scene.actions}
@@ -146,6 +175,17 @@ class _Column:
         room = self._right - self._x - 5.2 * size
         window.text(self._surface, lettering.fitted(value, size, room), (self._right, self._y), size, TEXT, "right")
         self._y += round(1.55 * size)
+
+    def _curve(self, seconds: list[float], room: float) -> None:
+        """The last steps' times as small bars, the slowest as high as the row, beside a value that takes `room`."""
+        size, width = self._size, max(2, self._size // 6)
+        left, right, height = self._x + 3.6 * size, self._right - room - 0.8 * size, 1.1 * size
+        shown = seconds[-max(1, int((right - left) // (width + 1))) :]
+        for i, value in enumerate(reversed(shown)):
+            tall = max(2, round(height * value / max(shown)))
+            bar = pygame.Rect(round(right) - (i + 1) * (width + 1), 0, width, tall)
+            bar.bottom = round(self._y + height / 2)
+            pygame.draw.rect(self._surface, window.EDGE if i else ACCENT, bar)
 
     def _rule(self) -> None:
         y = self._y + round(0.1 * self._size)
@@ -165,6 +205,16 @@ class _Column:
         self._y += round(1.85 * size)
 
 
+def _halves(stage: Rect, gap: int) -> tuple[Rect, Rect]:
+    """The stage in two, along its longer side."""
+    one = stage.copy()
+    if stage.width >= stage.height:
+        one.width = max(1, (stage.width - gap) // 2)
+        return one, one.move(stage.width - one.width, 0)
+    one.height = max(1, (stage.height - gap) // 2)
+    return one, one.move(0, stage.height - one.height)
+
+
 def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
@@ -176,19 +226,31 @@ def _facts(game: Game) -> list[tuple[str, str]]:
     pose = state.pose if state else game.scene.starts[0].pose
     facts = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
+        ("Device", f"{model.spec.device}, {model.spec.dtype}" if model else "loading"),
         ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
-        ("Latency", f"{1000 * statistics.median(game.latencies):.0f} ms" if game.latencies else "no step yet"),
-        ("Step", str(state.step if state else 0)),
+        ("Latency", _latency(list(game.latencies))),
+        ("Memory", in_words(resident_bytes())),
+        ("Step", f"{state.step if state else 0} · seed {game.seed}"),
         ("Action", state.actions[-1].text if state and state.actions else "none yet"),
         ("Place", f"{pose.x:.1f}, {pose.y:.1f} m"),
         ("Gaze", f"{pose.yaw:.0f}°, {'up' if pose.pitch >= 0 else 'down'} {abs(pose.pitch):.0f}°"),
     ]
     if any(action.object_yaw for action in game.scene.actions):
         facts.append(("Object", f"{pose.object_yaw:.0f}°"))
-    return [*facts, ("Seed", str(game.seed))]
+    return facts
+
+
+def _latency(seconds: list[float]) -> str:
+    """The median, and what only one step of a hundred exceeds."""
+    if not seconds:
+        return "no step yet"
+    p99 = sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
+    return f"{1000 * statistics.median(seconds):.0f} ms, p99 {1000 * p99:.0f}"
 
 
 def _patience(game: Game) -> str:
+    if game.doing == "load" and (stage := game.stage()):
+        return f"{_sentence(stage)}. {game.doing_for:.0f} s so far; Esc leaves."
     if game.doing_for < 5:
         return "One moment."
     return f"{game.doing_for:.0f} s so far. Large models take minutes the first time; Esc leaves."

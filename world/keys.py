@@ -25,9 +25,10 @@ MOVES: tuple[Binding, ...] = (
 )
 
 VERBS: tuple[Binding, ...] = (
-    Binding("undo", ("Backspace",), ("undo",), (("backspace",),)),
-    Binding("start again", ("R",), ("reset",), (("r",),)),
-    Binding("next scene", ("Tab",), ("scene",), (("tab",),)),
+    Binding("undo, redo", ("Backspace", "Y"), ("undo", "redo"), (("backspace",), ("y",))),
+    Binding("bookmark, next", ("B", "J"), ("bookmark", "next bookmark"), (("b",), ("j",))),
+    Binding("compare branches", ("C",), ("compare",), (("c",),)),
+    Binding("again, next scene", ("R", "Tab"), ("reset", "scene"), (("r",), ("tab",))),
     Binding("dream, truth", ("T",), ("switch",), (("t",),)),
     Binding("pause, one step", ("P", "N"), ("pause", "step"), (("p",), ("n",))),
     Binding("picture, video", ("G", "V"), ("picture", "video"), (("g", "f12"), ("v",))),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from world.endpoints import is_endpoint, read_endpoint
 from world.errors import ModelError
 from world.settings import SamplerConfig
 from world.types import Scene, WorldModel
@@ -16,12 +17,14 @@ MODELS = {
     "sim": "scenes.simulator:load",
 }
 DIRECTORY = "bagel.world_model:load_directory"  # any checkpoint directory in the release layout
+REMOTE = "world.client:load"  # ipc://PATH or tcp://HOST:PORT, where a server keeps the model
 SCENES = "scenes.library:load_scene"
 
 
 def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> WorldModel:
-    """The world model at `address`: "tiny", "sim", or a checkpoint directory in BAGEL's release layout.
+    """The world model at `address`: "tiny", "sim", a checkpoint directory in BAGEL's release layout, or a server's.
 
+    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key.
     `sampler` None means the model's own default; `device` None means CUDA where there is one, else the CPU.
     Raises ModelError with what to do when the address does not work.
     """
@@ -32,6 +35,12 @@ def entry_of(address: str) -> str:
     """The "module:function" that loads `address`; raises ModelError at once where there is nothing to load."""
     if address in MODELS:
         return MODELS[address]
+    if is_endpoint(address):
+        try:
+            read_endpoint(address)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        return REMOTE
     if address and Path(address).is_dir():
         return DIRECTORY
     names = ", ".join(MODELS)

@@ -86,6 +86,15 @@ class Player:
             self._held.clear()  # the key's release would go to another window
         elif event.type == pygame.KEYUP:
             self._held.pop(event.key, None)
+        elif event.type == pygame.MOUSEMOTION:
+            self._hud.strip.point(event.pos)
+        elif event.type == pygame.WINDOWLEAVE:
+            self._hud.strip.point(None)
+        elif event.type == pygame.MOUSEWHEEL:
+            self._hud.strip.scroll(event.x - event.y)
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
+            if (node := self._hud.strip.node_at(event.pos)) is not None:
+                self.game.go_to(node)
         elif event.type == pygame.KEYDOWN:
             self.game.problem = ""
             name = pygame.key.name(event.key)
@@ -117,6 +126,16 @@ class Player:
             case "undo":
                 if not game.undo():
                     self._tell("This is where the walk begins")
+            case "redo":
+                if not game.redo():
+                    self._tell("This is where the walk ends")
+            case "bookmark":
+                self._tell("Bookmark set" if game.bookmark() else "Bookmark taken away")
+            case "next bookmark":
+                if not game.go_to_next_bookmark():
+                    self._tell("No bookmark elsewhere: B sets one")
+            case "compare":
+                self._compare()
             case "reset":
                 game.reset()
             case "scene":
@@ -151,6 +170,13 @@ class Player:
             self._tell("No truth to see: the simulator does not know this picture")
         else:
             self.game.switch(target)
+
+    def _compare(self) -> None:
+        """The next of the frames that other branches have at this step; after the last one, none."""
+        num = len(self.game.timeline.peers())
+        if not num and not self.overlay.compared:
+            self._tell("No other branch reaches this step: go back and walk another way")
+        self.overlay = replace(self.overlay, compared=(self.overlay.compared + 1) % (num + 1))
 
     def _save_picture(self) -> None:
         if (state := self.game.state) is None:

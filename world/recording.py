@@ -22,7 +22,7 @@ from world.types import Action, Frame, State, WorldSpec
 MIN_VIDEO_SIDE = 512  # players show smaller videos as stamps
 MIN_CELL_WIDTH = 192  # of a contact sheet: room for a readable label
 
-_BACKGROUND = (24, 26, 31)
+BACKGROUND = (24, 26, 31)  # of a contact sheet
 _TEXT = (205, 209, 217)
 
 
@@ -133,7 +133,7 @@ def contact_sheet(frames: Sequence[Frame], columns: int = 6, labels: Sequence[st
     sheet = Image.new(
         "RGB",
         (2 * margin + columns * cell_w + (columns - 1) * gap, 2 * margin + rows * (cell_h + label_h + gap) - gap),
-        _BACKGROUND,
+        BACKGROUND,
     )
     draw = ImageDraw.Draw(sheet)
     for i, frame in enumerate(frames):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from typing import cast
 
 import numpy as np
 
-from world.errors import ContractError, ModelError
+from world.errors import CancelledError, ContractError, ModelError
+from world.previews import PreviewingWorld, Progress
 from world.types import Action, Scene, State, WorldModel, wrap
 
-SUPPORTS = frozenset({"free_text", "ask", "pose", "reconstruct"})
+SUPPORTS = frozenset({"free_text", "ask", "pose", "reconstruct", "preview"})
 SEED = 7
 
 
@@ -237,6 +239,31 @@ def _check_ask(walk: _Walk) -> None:
     raise _BrokenError('ask answered: raise ModelError, or list "ask" in spec.supports')
 
 
+def _check_preview(walk: _Walk) -> None:
+    if "preview" not in walk.model.spec.supports:
+        return
+    model, told = cast(PreviewingWorld, walk.model), list[Progress]()
+    states, actions = walk.states[:2], walk.actions[:2]
+    watched = model.step(states, actions, on_preview=told.append)
+    _require(
+        [state.digest() for state in watched] == [state.digest() for state in model.step(states, actions)],
+        "a step that was watched led elsewhere than one that was not: a preview is a look, nothing more",
+    )
+    _require(
+        {row for progress in told for row in progress.rows} == {0, 1},
+        f"on_preview told of {told}, for a step of 2 rows: call it after every evaluation, with the rows it was for",
+    )
+
+    def give_up(progress: Progress) -> None:
+        raise CancelledError("given up")
+
+    try:
+        model.step(states, actions, on_preview=give_up)
+    except CancelledError:
+        return
+    raise _BrokenError("on_preview raised CancelledError and the step went on: let exceptions pass")
+
+
 def _check_close(walk: _Walk) -> None:
     walk.model.close()
     try:
@@ -259,6 +286,7 @@ CHECKS: dict[str, Callable[[_Walk], None]] = {
     "lengths": _check_lengths,
     "free_text": _check_free_text,
     "ask": _check_ask,
+    "preview": _check_preview,
     "values": _check_values,
     "old_states_stay": _check_old_states_stay,
     "close": _check_close,

@@ -148,7 +148,7 @@ class WorldSpec:
     """What a model tells about itself."""
 
     model: str  # identity, e.g. "tiny" or the directory's name
-    supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct"
+    supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct", "preview" (world.previews)
     device: str = "cpu"
     dtype: str = "float32"
 
@@ -197,6 +197,11 @@ class TrueWorld(WorldModel, Protocol):
     def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
         """What is seen from the poses, without moving there."""
         ...
+
+
+@runtime_checkable
+class NamingWorld(TrueWorld, Protocol):
+    """A true world that can name what is seen."""
 
     def sights(self, scene: Scene, poses: Sequence[Pose]) -> list[dict[str, Sight]]:
         """The named things that are seen from the poses, by name."""

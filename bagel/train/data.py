@@ -1,6 +1,6 @@
 """Walks to learn from: many processes step a true world from seeds and write frames side by side on disk.
 
-The world is any address of `world.models` whose model is a TrueWorld. Seeds below HELD_OUT are for training, seeds
+The world is any address of `world.models` whose model is a NamingWorld. Seeds below HELD_OUT are for training, seeds
 from it on for measuring: the places they draw never meet.
 """
 
@@ -21,7 +21,7 @@ from world import models
 from world.errors import ModelError
 from world.phrases import PHRASES
 from world.questions import THINGS
-from world.types import Action, Scene, State, TrueWorld
+from world.types import Action, Scene, State, NamingWorld
 from world.walks import HELD_OUT, Stroll, bumped
 from world.words import understand
 
@@ -101,14 +101,16 @@ def _open(config: DataConfig, directory: Path, mode: Literal["r+", "c"]) -> Walk
     return Walks(config, frames, actions, scenes, poses, sights)
 
 
-_worlds: dict[str, TrueWorld] = {}  # one a process: its renderer is costly to make
+_worlds: dict[str, NamingWorld] = {}  # one a process: its renderer is costly to make
 
 
-def _world(address: str) -> TrueWorld:
+def _world(address: str) -> NamingWorld:
     if address not in _worlds:
         model = models.load(address)
-        if not isinstance(model, TrueWorld):
-            raise ModelError(f"training needs a world that knows every pose, and {address!r} does not: use sim")
+        if not isinstance(model, NamingWorld):
+            raise ModelError(
+                f"training needs a world that knows every pose and names what is seen, and {address!r} does not: use sim"
+            )
         _worlds[address] = model
     return _worlds[address]
 
@@ -147,7 +149,7 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         walks.sights[index] = _sights(_world(config.world), states)
 
 
-def _sights(world: TrueWorld, states: Sequence[State]) -> NDArray[np.float32]:
+def _sights(world: NamingWorld, states: Sequence[State]) -> NDArray[np.float32]:
     found = np.zeros((len(states), len(THINGS), 3), np.float32)
     for row, seen in zip(found, world.sights(states[0].scene, [s.pose for s in states]), strict=True):
         for name, sight in seen.items():

@@ -8,6 +8,7 @@ import pytest
 
 from bagel.config import BagelConfig, LanguageConfig, VisionConfig, WalkConfig, config_files, read_config
 from world.errors import ModelError
+from world.types import Action, vocabulary
 
 
 def write(directory: Path, config: BagelConfig) -> None:
@@ -25,6 +26,15 @@ def test_what_is_written_is_read_back(golden: Path, tmp_path: Path) -> None:
     config = replace(read_config(golden), walk=walk)
     write(tmp_path, config)
     assert read_config(tmp_path) == config
+
+
+def test_a_model_without_walk_settings_reads_instructions_and_ours_reads_the_vocabulary() -> None:
+    forward = vocabulary()[1]
+    assert WalkConfig().words("studio", forward) == "Move the camera 0.3 meters forward."
+    assert WalkConfig().words("", Action("make it night")) == "make it night"
+    ours = WalkConfig(prompt="{scene}: {action}")
+    assert ours.words("studio", forward) == "studio: move forward"
+    assert ours.words("", forward) == "move forward"
 
 
 def test_a_model_of_the_releases_kind_needs_no_files_of_ours(tmp_path: Path) -> None:

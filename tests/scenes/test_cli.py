@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,11 @@ def test_walk_leaves_video_sheet_and_poses(tmp_path: Path, how: list[str]) -> No
         (["walk", "--scene", "studio", "--script", "/open the door/"], "reads no sentences"),
         (["evaluate", "--model", "nothing"], "no model at"),
         (["evaluate", "--model", "sim", "--scenes", "cellar"], "no scene"),
+        (["evaluate", "--model", "sim", "--scenes", "studio", "studio:door"], "'studio' is there already"),
+        (["compare", "tiny"], "two or more"),
+        (["compare", "tiny", "tiny"], "two or more different"),
+        (["compare", "tiny", "tiny@qualty"], "did you mean 'quality'"),
+        (["compare", "tiny", "nowhere/at/all"], "no model at"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing(
@@ -65,3 +71,25 @@ def test_a_picture_cannot_be_drawn_anew(tmp_path: Path, capsys: pytest.CaptureFi
     Image.fromarray(load_scene("studio").starts[0].frame).save(tmp_path / "photo.png")
     assert main(["render", "--scene", str(tmp_path / "photo.png"), "--out", str(tmp_path / "x.png")]) == 2
     assert "picture" in capsys.readouterr().err
+
+
+def test_two_folders_that_evaluate_filled_are_compared_without_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Path(__file__).parent / "guard"
+    other = tmp_path / "other"
+    shutil.copytree(record, other)
+    assert main(["compare", str(record), str(other), "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"comparison.{kind}" for kind in ("json", "csv", "html")
+    }
+    assert "action accuracy" in capsys.readouterr().out
+
+
+def test_a_folder_measured_otherwise_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Path(__file__).parent / "guard"
+    assert main(["compare", str(record), "tiny", "--suite", "quick", "--out", str(tmp_path / "out")]) == 2
+    assert "was measured with suite" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

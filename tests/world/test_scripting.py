@@ -32,16 +32,16 @@ def test_a_sentence_of_the_vocabulary_keeps_its_numbers() -> None:
     [
         ("", "the script is empty"),
         ("   ", "the script is empty"),
-        ("left forwrd*3", r"'forwrd' \(word 2, column 6\): did you mean 'forward'\?"),
+        ("left forwrd*3", r"'forwrd' \(line 1, column 6\): did you mean 'forward'\?"),
         ("Forward", "did you mean 'forward'"),
         ("xyzzy", "the names are stay, forward, back"),
-        ("left forward*", r"'forward\*' \(word 2, column 6\) needs a whole number"),
+        ("left forward*", r"'forward\*' \(line 1, column 6\) needs a whole number"),
         ("forward*0", "at least 1 after the star"),
         ("forward*-2", "at least 1 after the star"),
         ("forward*two", "at least 1 after the star"),
         ("forward*2*3", "at least 1 after the star"),
-        ("*3", r"cannot read '\*3' \(word 1, column 1\)"),
-        ("left /open the door", r"beginning with '/open' \(word 2, column 6\) needs words and a closing slash"),
+        ("*3", r"cannot read '\*3' \(line 1, column 1\)"),
+        ("left /open the door", r"beginning with '/open' \(line 1, column 6\) needs words and a closing slash"),
         ("/ /", "needs words and a closing slash"),
         (f"forward*{MAX_ACTIONS + 1}", "longer than"),
         (f"forward*{'9' * 5000}", "longer than"),
@@ -52,9 +52,15 @@ def test_what_cannot_be_read_is_named_with_its_place(script: str, message: str) 
         parse_script(script, MOVES)
 
 
+def test_a_sentence_that_says_a_move_gets_its_numbers() -> None:
+    [action] = parse_script("/turn left 30 degrees/", MOVES)
+    assert (action.text, action.yaw) == ("turn left 30 degrees", 30.0)
+
+
 def test_a_sentence_needs_a_model_that_reads_it() -> None:
     walk = parse_script("left /open the door/", MOVES)
     need_words(WorldSpec("reader", frozenset({"free_text"})), walk)
     need_words(WorldSpec("sim", frozenset()), walk[:1])
+    need_words(WorldSpec("sim", frozenset({"pose"})), parse_script("/turn left 30 degrees/", MOVES))
     with pytest.raises(ValueError, match="sim reads no sentences, so 'open the door'"):
         need_words(WorldSpec("sim", frozenset()), walk)

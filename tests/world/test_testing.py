@@ -8,6 +8,7 @@ import pytest
 
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.errors import ContractError
+from world.previews import OnPreview
 from world.testing import CHECKS, check_world_model
 from world.types import Action, Pose, Scene, State, WorldModel, WorldSpec
 
@@ -158,6 +159,18 @@ class BadHandles(ToyWorld):
         return new
 
 
+class BadPreview(ToyWorld):
+    """Keeps what it is doing to itself."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset({"free_text", "preview"}))
+
+    def step(
+        self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
+    ) -> list[State]:
+        return super().step(states, actions)
+
+
 class BadClose(ToyWorld):
     closed = False
 
@@ -182,6 +195,7 @@ BROKEN: list[tuple[str, Callable[[], WorldModel]]] = [
     ("lengths", BadLengths),
     ("free_text", BadFreeText),
     ("ask", BadAsk),
+    ("preview", BadPreview),
     ("values", BadHandles),
     ("old_states_stay", BadBuffer),
     ("close", BadClose),

@@ -1,0 +1,130 @@
+"""What a walked script leaves: sheets, an animation, poses, figures, and cameras for 3D tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scenes.cameras import Lens, Shot, save_cameras
+from scenes.fidelity import Outcome
+from scenes.sequence import Album
+from world.files import atomic_path, atomic_write_text
+from world.recording import BACKGROUND, contact_sheet, resized, save_png, save_video, sheet_columns
+from world.types import Frame
+
+_FPS = 6.0
+_GIF_SIDE = 256  # pixels, the shorter side of a gif at least
+_COMPARED = 8  # columns of the comparison
+
+
+def save_results(album: Album, outcome: Outcome, figures: dict[str, Any]) -> list[Path]:
+    """Writes everything beside the album's pictures; returns the paths. Equal outcomes give equal files."""
+    folder, plan = album.folder, outcome.session.plan
+    paths = [folder / name for name in ("sheet.png", "walk.mp4", "walk.gif", "poses.json", "metrics.json")]
+    line = plan.line(plan.end)
+    beside = [np.concatenate([row[i] for row in outcome.walked.frames], axis=1) for i in line]
+    save_png(paths[0], _sheet(outcome))
+    save_video(paths[1], beside, _FPS)
+    save_gif(paths[2], beside)
+    atomic_write_text(paths[3], json.dumps(_poses(album, outcome), indent=1, ensure_ascii=False) + "\n")
+    atomic_write_text(paths[4], json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    if outcome.truth is not None or outcome.views is not None or len(outcome.session.seeds) > 1:
+        paths.append(folder / "comparison.png")
+        save_png(paths[-1], _comparison(outcome))
+    return [*paths, *_export(album, outcome)]
+
+
+def save_gif(path: Path, frames: Sequence[Frame], fps: float = _FPS) -> None:
+    """Writes frames, uint8 [H, W, 3], as an animation that repeats for ever."""
+    height, width = frames[0].shape[:2]
+    enlarge = max(1.0, _GIF_SIDE / height)
+    size = (round(width * enlarge), round(height * enlarge))
+    pictures = [Image.fromarray(resized(frame, size)).quantize(dither=Image.Dither.NONE) for frame in frames]
+    with atomic_path(path) as partial:
+        pictures[0].save(
+            partial, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+        )
+
+
+def _sheet(outcome: Outcome) -> Frame:
+    """Every picture of the first seed: the main line, then each branch from a new row on."""
+    plan, frames = outcome.session.plan, outcome.walked.frames[0]
+    names, branches = plan.names(), plan.branches()
+    columns = sheet_columns(max(map(len, branches)))
+    nothing = np.full_like(frames[0], 0) + np.array(BACKGROUND, np.uint8)
+    cells, labels = [], []
+    for branch in branches:
+        for i in branch:
+            action = plan.steps[i].action
+            words = names.get(i) or (action.text if action else "wait")
+            cells.append(frames[i])
+            labels.append(f"{i} · {words}")
+        if branch[0]:
+            labels[-len(branch)] = f"{branch[0]}, a fork from {plan.steps[branch[0]].parent}"
+        gap = -len(cells) % columns if branch is not branches[-1] else 0
+        cells += [nothing] * gap
+        labels += [""] * gap
+    return contact_sheet(cells, columns=columns, labels=labels)
+
+
+def _comparison(outcome: Outcome) -> Frame:
+    """Rows of the truth, of each seed's walk, and of each seed's views from the start, at the same steps."""
+    plan = outcome.session.plan
+    names = plan.names()
+    steps = sorted(outcome.views) if outcome.views else [i for i in names if i] or plan.line(plan.end)[1:]
+    steps = [
+        steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _COMPARED)).round().astype(int))
+    ]
+    rows: list[tuple[str, Sequence[Frame]]] = []
+    if outcome.truth is not None:
+        rows.append(("truth", [outcome.truth.frames[0][i] for i in steps]))
+    for v, seed in enumerate(outcome.session.seeds):
+        rows.append((f"walked, seed {seed}", [outcome.walked.frames[v][i] for i in steps]))
+    for v, seed in enumerate(outcome.session.seeds if outcome.views else ()):
+        rows.append((f"from start, seed {seed}", [outcome.views[i][v] for i in steps] if outcome.views else []))
+    frames = [frame for _, row in rows for frame in row]
+    labels = [
+        f"{title}: {names.get(i, i)}" if i == steps[0] else f"{names.get(i, i)}" for title, _ in rows for i in steps
+    ]
+    return contact_sheet(frames, columns=len(steps), labels=labels)
+
+
+def _poses(album: Album, outcome: Outcome) -> list[dict[str, Any]]:
+    """Every step: where it is, how it came about, and where its pictures lie."""
+    plan, names = outcome.session.plan, outcome.session.plan.names()
+    return [
+        {
+            "step": i,
+            "parent": step.parent,
+            "checkpoint": names.get(i),
+            "action": None if step.action is None else step.action.text,
+            "pose": asdict(outcome.walked.poses[0][i]),
+            "pictures": [_path(album, v, plan.picture(i)) for v in range(len(outcome.session.seeds))],
+        }
+        for i, step in enumerate(plan.steps)
+    ]
+
+
+def _path(album: Album, v: int, i: int) -> str:
+    return album.picture(v, i).relative_to(album.folder).as_posix()
+
+
+def _export(album: Album, outcome: Outcome) -> list[Path]:
+    """Cameras of the first seed's pictures, and of its views from the start in their own folder."""
+    plan, scene, poses = outcome.session.plan, outcome.session.scene, outcome.walked.poses[0]
+    height, width = outcome.walked.frames[0][0].shape[:2]
+    lens = Lens.of(scene.fov, width, height)
+    shown = [i for i in range(len(plan.steps)) if plan.picture(i) == i]
+    paths = save_cameras(album.folder, scene, lens, [Shot(_path(album, 0, i), poses[i]) for i in shown])
+    if outcome.views:
+        dead_reckoned, seed = plan.poses(scene.starts[0].pose), outcome.session.seeds[0]
+        start = Shot(f"../{_path(album, 0, 0)}", dead_reckoned[0])
+        shots = [start, *(Shot(f"seed-{seed}/{i:04d}.png", dead_reckoned[i]) for i in sorted(outcome.views))]
+        paths += save_cameras(album.folder / "views", scene, lens, shots)
+    return paths

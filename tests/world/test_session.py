@@ -1,0 +1,110 @@
+"""A session and states come back from their files as they were; a broken file says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.world.toy_world import ToyWorld, toy_scene
+from world.errors import SceneError
+from world.scripting import parse_plan
+from world.session import Session, load_session, save_session, to_json
+from world.settings import PRESETS
+from world.states import load_states, save_states
+
+
+def session() -> Session:
+    scene = toy_scene()
+    plan = parse_plan("forward @door fork left wait return /open the door/ right", scene.actions)
+    digests = tuple(tuple(f"{v}{i}" for i in range(len(plan.steps))) for v in range(2))
+    return Session("toy", scene, plan, (3, 4), PRESETS["walk"], digests)
+
+
+def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    save_session(path, session())
+    read = load_session(path)
+    assert to_json(read) == to_json(session()) == path.read_text(encoding="utf-8")
+    assert (read.plan, read.seeds, read.sampler, read.digests) == (
+        session().plan,
+        session().seeds,
+        session().sampler,
+        session().digests,
+    )
+    assert (read.scene.starts[0].frame == session().scene.starts[0].frame).all()
+    assert read.scene.actions == session().scene.actions
+    assert read.unwalked().digests == ()
+
+
+def changed(path: str, value: Any) -> str:
+    content = json.loads(to_json(session()))
+    *parents, last = path.split("/")
+    place = content
+    for key in parents:
+        place = place[int(key) if key.isdigit() else key]
+    if value is None:
+        del place[last]
+    else:
+        place[int(last) if last.isdigit() else last] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "bagel-world session"),
+        (changed("version", 9), "version 9, and this program reads version 1"),
+        (changed("seeds", None), "lacks 'seeds'"),
+        (changed("seeds", []), "at least one seed"),
+        (changed("seeds", [-1]), "a seed is a whole number"),
+        (changed("steps/0/parent", 7), "step 1 follows step 7"),
+        (changed("steps/0/parent", "x"), "expected a whole number, got 'x'"),
+        (changed("steps/0/action/forward", "x"), "'steps' cannot be read"),
+        (changed("scene/fov", 400), "fov lies between 1 and 179"),
+        (changed("scene/start/pose/x", float("nan")), "expected a number, got nan"),
+        (changed("end", 99), "the end is step 99"),
+        (changed("digests", [["1"]]), "digests are 2 rows"),
+        (changed("scene/start/png", "no picture"), "the start picture is no PNG"),
+        (changed("scene/start/pose", {"z": 1}), "'scene' cannot be read"),
+        (changed("sampler/num_timesteps", 1), "at least 2, got 1"),
+    ],
+)
+def test_a_broken_session_says_what_is_wrong_with_it(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "session.json"
+    path.write_text(text)
+    with pytest.raises(SceneError, match=message):
+        load_session(path)
+
+
+def test_a_session_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"no session .*check the path"):
+        load_session(tmp_path / "nothing.json")
+
+
+def test_states_come_back_as_they_were(tmp_path: Path) -> None:
+    world, scene = ToyWorld(), toy_scene()
+    states = world.reset([scene] * 2, [1, 2])
+    states = world.step(states, [scene.actions[1], scene.actions[3]])
+    states[1] = replace(states[1], memory=tuple(np.full((2, 3), k, np.float16) for k in range(2)))
+    save_states(tmp_path / "states.npz", states, "a note")
+    read, note = load_states(tmp_path / "states.npz", scene)
+    assert [state.digest() for state in read] == [state.digest() for state in states]
+    assert note == "a note"
+
+
+def test_broken_states_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "states.npz"
+    for content in (b"", b"no archive", b"PK\x03\x04 half an archive"):
+        path.write_bytes(content)
+        with pytest.raises(SceneError, match="holds no states"):
+            load_states(path, toy_scene())
+    np.savez(path, told=np.array('{"states": [{}], "note": ""}'))
+    with pytest.raises(SceneError, match="holds no states"):
+        load_states(path, toy_scene())
