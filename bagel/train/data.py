@@ -21,7 +21,7 @@ from world import models
 from world.errors import ModelError
 from world.phrases import PHRASES
 from world.questions import THINGS
-from world.types import Action, Scene, State, NamingWorld
+from world.types import Action, NamingWorld, Scene, State
 from world.walks import HELD_OUT, Stroll, bumped
 from world.words import understand
 
