@@ -109,7 +109,7 @@ def _world(address: str) -> NamingWorld:
         model = models.load(address)
         if not isinstance(model, NamingWorld):
             raise ModelError(
-                f"training needs a world that knows every pose and names what is seen, and {address!r} does not: use sim"
+                f"training needs a world that knows every pose and names what is seen, unlike {address!r}: use sim"
             )
         _worlds[address] = model
     return _worlds[address]
