@@ -85,7 +85,10 @@ class Ground:
             pieces = max(1, math.ceil(math.hypot(aim.x - pose.x, aim.y - pose.y) / _STRIDE))
             x, y = pose.x, pose.y
             for _ in range(pieces):
+                before = x, y
                 x, y = self._settle(x, y, (aim.x - pose.x) / pieces, (aim.y - pose.y) / pieces)
+                if math.dist(before, (x, y)) < _EPSILON:
+                    break  # it leads nowhere any more, however long the way is
         return replace(aim, x=x, y=y, pitch=pitch)
 
     def random_place(self, rng: np.random.Generator) -> tuple[float, float]:

@@ -16,6 +16,7 @@ MAY_IMPORT = {"world": set(), "bagel": {"world"}, "scenes": {"world"}, "agents":
 OURS = {*FOLDERS, "play", "tests"}
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 COMMANDS = [folder for folder in FOLDERS if (ROOT / folder / "__main__.py").exists()]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MAX_LINES = 350
 
 
@@ -47,6 +48,10 @@ def test_a_module_opens_with_its_idea_and_fits_in_a_head(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not text or ast.get_docstring(ast.parse(text)), f"{name_of(path)} has no docstring"
     assert text.count("\n") <= MAX_LINES, f"{name_of(path)} is longer than {MAX_LINES} lines"
+
+
+def test_tests_fit_in_a_head_too() -> None:
+    assert not [name_of(path) for path in TESTS if path.read_text(encoding="utf-8").count("\n") > MAX_LINES]
 
 
 @pytest.mark.parametrize("module", ["world", "world.env", "world.models", "agents", "scenes.library", "play"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pygame
 import pytest
 
+from tests.world.odd_worlds import Patient
 from tests.world.toy_world import ToyWorld, draw, toy_scene
 from world import models
 from world.errors import ModelError
@@ -30,18 +30,6 @@ class ToyTruth(ToyWorld):
 
     def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
         return [draw(pose, 0, 0) for pose in poses]
-
-
-class Patient(ToyWorld):
-    """Finishes a step when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.go_on = threading.Semaphore(0)
-
-    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
-        assert self.go_on.acquire(timeout=30)
-        return super().step(states, actions)
 
 
 class Forgetful(ToyWorld):

@@ -9,7 +9,8 @@ import numpy as np
 import pygame
 
 from tests import test_play
-from tests.test_play import Hand, Patient
+from tests.test_play import Hand
+from tests.world.odd_worlds import Patient
 from world import shelf
 from world.game import Game
 

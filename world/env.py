@@ -36,7 +36,8 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
     scene: an address for `world.models.load_scene`, or a Scene. `reset` draws one of its starts;
         `reset(options={"start": "door"})` chooses one by name.
     action_type: "discrete" numbers `scene.actions`; "text" takes any sentence; what it says of moves and numbers
-        (`world.words.understand`) is what the pose follows.
+        (`world.words.understand`) is what the pose follows. The simulator follows these numbers too, and other words
+        change nothing there.
     sampler: how a model loaded here samples; None means its own default.
 
     Raises WorldError when the model or the scene cannot be had, ValueError for a wrong argument.
@@ -121,7 +122,7 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
 
     def _need_free_text(self) -> None:
         spec = self.model.spec
-        if "free_text" not in spec.supports:
+        if not spec.supports & {"free_text", "pose"}:
             raise ValueError(f"model {spec.model!r} does not read free sentences: use action_type='discrete'")
 
     def _observation(self, state: State) -> Frame:

@@ -22,6 +22,7 @@ from world.recording import resized
 from world.shelf import Shelf
 from world.timeline import NOWHERE, Timeline
 from world.types import Action, Scene, State, TrueWorld, WorldModel
+from world.words import follows
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class Game:
         state, model, here = self.state, self.model, self.timeline.here
         if state is None or model is None:
             return
-        if not action.name and "free_text" not in model.spec.supports:
+        if not follows(model.spec, action):
             self.problem = f"{model.spec.model} reads no sentences: it knows the moves of the scene alone."
             return
         self.problem = ""

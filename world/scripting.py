@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from world.plan import START, Plan, Step
 from world.types import Action, WorldSpec
-from world.words import understand
+from world.words import follows, understand
 
 MAX_ACTIONS = 100_000  # a slip of the finger ("forward*1000000000") must not fill the memory
 WORDS = ("wait", "fork", "return")  # what a script may hold beside the names of moves
@@ -68,9 +68,7 @@ def need_words(spec: WorldSpec, walk: Sequence[Action]) -> None:
 
     A world of exact poses follows the numbers that a sentence says, and needs no more.
     """
-    exact = "pose" in spec.supports
-    free = [a.text for a in walk if not a.name and not (exact and a != Action(a.text))]
-    if "free_text" not in spec.supports and free:
+    if free := [action.text for action in walk if not follows(spec, action)]:
         raise ValueError(f"{spec.model} reads no sentences, so {free[0]!r} means nothing to it: name moves alone")
 
 

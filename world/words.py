@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from world.types import Action, Pose
+from world.types import Action, Pose, WorldSpec
+
+MOST = 1000.0  # steps, metres or degrees in one go; whoever says more is not understood
 
 _COUNTS = {
     word: float(n)
@@ -84,6 +86,14 @@ def understand(text: str, actions: Sequence[Action]) -> Action:
     return replace(total, name=same.name)
 
 
+def follows(spec: WorldSpec, action: Action) -> bool:
+    """Whether a world can do what an action says: it reads sentences, or knows the move, or (where poses are exact)
+    the numbers that the words say."""
+    if action.name or "free_text" in spec.supports:
+        return True
+    return "pose" in spec.supports and action != Action(action.text)
+
+
 def _plain(text: str) -> str:
     plain = " ".join(text.lower().replace("counter-", "counter").replace("-", " ").split()).strip(" .!")
     for words, same in _SAME.items():
@@ -150,7 +160,7 @@ def _amount(words: list[str]) -> tuple[float, str, float | None] | None:
     """(how many, of what kind, how much one is), or None where a word is not understood."""
     count, kind, unit = 1.0, "", None
     for word in words:
-        if word[0].isdigit():
+        if word[0].isdigit() and float(word) <= MOST:
             count *= float(word)
         elif word in _COUNTS:
             count *= _COUNTS[word]

@@ -49,6 +49,8 @@ class DataConfig:
         if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
             last = self.first_seed + self.num_walks
             raise ValueError(f"seeds {self.first_seed} to {last} reach into the held-out ones (from {HELD_OUT})")
+        if not 0 <= self.said <= 1:
+            raise ValueError(f"said is a share of the steps in [0, 1], got {self.said}")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,12 @@ def test_a_corner_holds_without_trembling() -> None:
     assert (again.x, again.y) == pytest.approx((pose.x, pose.y), abs=1e-4)
 
 
+def test_a_way_without_an_end_ends_at_the_wall() -> None:
+    ground = Ground((-5, -5), (5, 5), ())
+    pose = ground.slide(Pose(0, 0, 30), Action("", forward=1e12))
+    assert (pose.x, pose.y) == pytest.approx((5 - MARGIN, 5 - MARGIN), abs=1e-3)
+
+
 def test_a_pose_inside_a_thing_is_let_out() -> None:
     ground = Ground((-5, -5), (5, 5), (Circle(0, 0, 0.3),))
     pose = ground.slide(Pose(0.2, 0.0, 0.0), FORWARD)

@@ -12,6 +12,7 @@ import world
 from tests.world.toy_world import SIZE, ToyWorld, toy_scene
 from world import models
 from world.env import BagelWorldEnv
+from world.types import wrap
 
 
 @pytest.fixture
@@ -93,6 +94,16 @@ def test_an_impossible_action_is_named(action_type: str, action: object) -> None
     env.reset(seed=0)
     with pytest.raises(ValueError, match=f"got {action!r}"):
         env.step(action)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.gl
+def test_the_simulator_follows_what_a_sentence_says() -> None:
+    env = BagelWorldEnv("sim", "studio", action_type="text")
+    _, info = env.reset(seed=0)
+    frame, *_, after = env.step("turn left 30 degrees")
+    assert wrap(after["pose"]["yaw"] - info["pose"]["yaw"]) == pytest.approx(30.0)
+    assert np.array_equal(env.step("open the door")[0], frame)
+    env.close()
 
 
 def test_text_actions_need_a_model_that_reads() -> None:

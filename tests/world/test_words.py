@@ -82,6 +82,8 @@ def test_other_words_for_a_move_bear_its_name(text: str, name: str) -> None:
         "...",
         "walk",
         "turn around 2 times",
+        "go forward 99999999 meters",
+        "go forward " + "9" * 400 + " meters",
     ],
 )
 def test_what_is_no_move_stays_words_alone(text: str) -> None:

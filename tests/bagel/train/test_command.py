@@ -74,6 +74,12 @@ def test_training_never_draws_a_held_out_place() -> None:
         DataConfig(("studio",), 10, first_seed=HELD_OUT - 5)
 
 
+@pytest.mark.parametrize("said", [-0.1, 1.5, float("nan")])
+def test_a_share_is_a_share(said: float) -> None:
+    with pytest.raises(ValueError, match="share of the steps"):
+        DataConfig(("studio",), 10, said=said)
+
+
 def test_a_picture_cannot_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = Path(models.__file__).parents[1] / "scenes" / "studio" / "door.png"
     out = ["--out", str(tmp_path / "x"), "--minutes", "1", "--device", "cpu", "--scenes", str(picture)]
