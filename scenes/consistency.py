@@ -12,7 +12,7 @@ from scenes import metrics
 from scenes.dreaming import dream
 from scenes.estimates import ByScene, Figures, Values, by, mean
 from scenes.metrics import Frames
-from scenes.simulator import SimulatorWorld
+from scenes.simulator import SimulatorWorld, held_out
 from world.types import Action, Frame, Pose, Scene, WorldModel
 from world.walks import HELD_OUT
 
@@ -70,10 +70,10 @@ def ways(scene: Scene) -> list[Way]:
 def starts(truth: SimulatorWorld, scene: Scene, num: int) -> list[Scene]:
     """The scene from `num` held-out random starts, in the order of their seeds, that have room for all its ways."""
     found = []
-    for seed in range(HELD_OUT, HELD_OUT + _TRIES):
+    for index in range(_TRIES):
         if len(found) == num:
             break
-        start = truth.random_start(scene, seed)
+        start = truth.random_start(scene, held_out(scene, index))
         if all(_is_free(truth, scene, start.pose, row) for way in ways(scene) for row in (way.actions, way.other)):
             found.append(scene.starting_at(start))
     return found

@@ -40,10 +40,10 @@ def measure(model: WorldModel, dreams: Sequence[Dream], trial: Trial) -> Figures
             figures |= _at(t, reached, trial)
         if reached and t in _BESIDE:
             figures |= _beside(model, [d.walk for d in reached], t)
-    unrelated = {scene: metrics.psnr(g.frames[:-1], g.frames[1:]) for scene, g in trial.galleries.items()}
-    scenes = [scene for scene, values in unrelated.items() for _ in values]
+    unrelated = {place: metrics.psnr(g.frames[:-1], g.frames[1:]) for place, g in trial.galleries.items()}
+    scenes = [place.partition(":")[0] for place, values in unrelated.items() for _ in values]
     figures["unrelated_psnr"] = by(scenes, mean, np.concatenate(list(unrelated.values())))
-    figures["half_life"] = _half_life(dreams, {scene: float(values.mean()) for scene, values in unrelated.items()})
+    figures["half_life"] = _half_life(dreams, {place: float(values.mean()) for place, values in unrelated.items()})
     return figures
 
 
@@ -52,8 +52,8 @@ def _at(step: int, dreams: Sequence[Dream], trial: Trial) -> Figures:
     dreamt = np.stack([d.frames[step] for d in dreams])
     true = np.stack([d.walk.states[step].frame for d in dreams])
     found = [
-        metrics.finds_the_place(one[None], other[None], trial.galleries[scene].frames)[0]
-        for one, other, scene in zip(dreamt, true, scenes, strict=True)
+        metrics.finds_the_place(one[None], other[None], trial.galleries[d.walk.place].frames)[0]
+        for one, other, d in zip(dreamt, true, dreams, strict=True)
     ]
     return {
         f"drift_psnr@{step}": by(scenes, mean, metrics.psnr(dreamt, true)),
@@ -83,7 +83,7 @@ def _half_life(dreams: Sequence[Dream], unrelated: dict[str, float]) -> ByScene:
     steps = [t for t in MARKS if all(t in d.frames for d in dreams)]
     levels = [
         metrics.psnr(np.stack([d.frames[t] for t in steps]), frames_of([d.walk.states[t] for t in steps]))
-        - unrelated[d.walk.scene]
+        - unrelated[d.walk.place]
         for d in dreams
     ]
     return by([d.walk.scene for d in dreams], lambda rows: half_life(rows, steps), np.stack(levels))

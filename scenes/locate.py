@@ -27,12 +27,12 @@ _NEAR = (1.0, 30.0)  # m and degrees within which a dream counts as being where 
 def measure(dreams: Sequence[Dream], trial: Trial, truth: TrueWorld) -> Figures:
     """How far the places that the dreams show lie from where the walks were, at MARKS."""
     figures: Figures = {}
-    known = {scene: _known(scene, trial) for scene in trial.galleries}
+    known = {place: _known(place, trial) for place in trial.galleries}
     for t in MARKS:
         reached = [d for d in located(dreams, trial) if t in d.frames]
         expected = [d.walk.states[t] for d in reached]
         found = [
-            locate(truth, state.scene, d.frames[t], state.pose, known[d.walk.scene])
+            locate(truth, state.scene, d.frames[t], state.pose, known[d.walk.place])
             for d, state in zip(reached, expected, strict=True)
         ]
         figures |= _errors([d.walk for d in reached], found, t)
@@ -82,10 +82,10 @@ def shrunk(gallery: Gallery) -> Gallery:
     return Gallery(gallery.poses, _small(gallery.frames))
 
 
-def _known(scene: str, trial: Trial) -> Gallery:
-    """The scene's gallery with all that the true walks saw, shrunk."""
-    states = [state for walk in trial.walks if walk.scene == scene for state in walk.states]
-    gallery = trial.galleries[scene]
+def _known(place: str, trial: Trial) -> Gallery:
+    """The place's gallery with all that the true walks through it saw, shrunk."""
+    states = [state for walk in trial.walks if walk.place == place for state in walk.states]
+    gallery = trial.galleries[place]
     poses = (*gallery.poses, *(state.pose for state in states))
     return shrunk(Gallery(poses, np.concatenate([gallery.frames, frames_of(states)])))
 

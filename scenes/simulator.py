@@ -25,6 +25,7 @@ from scenes.mjcf import Blueprint
 from world.errors import ModelError, SceneError
 from world.settings import SamplerConfig
 from world.types import Action, Frame, Pose, Scene, Sight, Start, State, WorldSpec, wrap
+from world.walks import HELD_OUT
 
 HISTORY = 8  # frames that a state keeps
 EYES = 16  # scenes and layouts that are kept open
@@ -134,7 +135,7 @@ class SimulatorWorld:
         return self._blueprint(scene).ground
 
     def _blueprint(self, scene: Scene) -> Blueprint:
-        key = _form(scene)
+        key = place_of(scene)
         if key not in self._blueprints:
             build = importlib.import_module(f"scenes.{scene.name}.build").build
             self._blueprints[key] = build(int(scene.starts[0].name)) if has_layouts(scene) else build()
@@ -151,7 +152,7 @@ class SimulatorWorld:
             return opengl.run(lambda: [self._eye(opengl, s).see(pose, **_how(s)) for s, pose in pairs])
 
     def _eye(self, opengl: OpenGL, scene: Scene) -> Eye:
-        eyes, key = self._open.eyes, _form(scene)
+        eyes, key = self._open.eyes, place_of(scene)
         if key not in eyes:
             eyes[key] = Eye(opengl.mujoco, self._blueprint(scene), self._size)
             while len(eyes) > EYES:
@@ -169,13 +170,18 @@ def has_layouts(scene: Scene) -> bool:
     return scene.simulated and scene.starts[0].name.isdigit()
 
 
+def held_out(scene: Scene, index: int) -> int:
+    """The held-out seed with that index; where the scene has layouts, each is of another one."""
+    return HELD_OUT + index * (LAYOUT_SEEDS if has_layouts(scene) else 1)
+
+
 def _how(scene: Scene) -> dict[str, Any]:
     """How an eye looks at the scene."""
     return {"fov": scene.fov, "height": scene.eye_height, "thing": scene.starts[0].name}
 
 
-def _form(scene: Scene) -> str:
-    """What one blueprint is for: a scene, or a layout of it."""
+def place_of(scene: Scene) -> str:
+    """What one blueprint is for: a scene, or a layout of it. Raises SceneError for a picture."""
     if not scene.simulated:
         raise SceneError(f"the simulator does not know {scene.name!r}: it is a picture, not a built scene")
     return f"{scene.name}:{scene.starts[0].name}" if has_layouts(scene) else scene.name

@@ -10,7 +10,7 @@ import numpy as np
 from scenes import consistency, occlusion
 from scenes.metrics import Frames
 from scenes.occlusion import Sighting
-from scenes.simulator import SimulatorWorld
+from scenes.simulator import LAYOUT_SEEDS, SimulatorWorld, has_layouts, held_out, place_of
 from world.types import Action, Pose, Scene, State
 from world.walks import HELD_OUT, Stroll, bumped
 
@@ -26,7 +26,7 @@ class Suite:
     walks: int
     steps: int  # of each walk
     probes: int  # of each walk
-    gallery: int  # frames
+    gallery: int  # frames; at most LAYOUT_SEEDS - 1 of each layout
     loops: int  # starts of closed ways; also how often each object is looked away from
     located: int  # walks whose dreams are looked for in the simulator, some thirty pictures each time
     long_walks: int = 0  # of the walks, how many go on to `long_steps`
@@ -48,6 +48,11 @@ class Walk:
     states: tuple[State, ...]
     actions: tuple[Action, ...]
 
+    @property
+    def place(self) -> str:
+        """The scene, or the layout of it, that is walked through."""
+        return place_of(self.states[0].scene)
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -67,7 +72,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Random places of one scene, and what is seen from them."""
+    """Random places of one scene, or of one layout of it, and what is seen from them."""
 
     poses: tuple[Pose, ...]
     frames: Frames
@@ -80,7 +85,7 @@ class Trial:
     suite: Suite
     walks: tuple[Walk, ...]
     probes: tuple[Probe, ...]
-    galleries: dict[str, Gallery]  # by scene
+    galleries: dict[str, Gallery]  # by place
     loops: tuple[Scene, ...]  # each begins where nothing is in the way of the closed ways
     sightings: tuple[Sighting, ...]
 
@@ -103,16 +108,29 @@ def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: 
             loops.append(scene)
             continue
         tell(f"gallery of {scene.name}")
-        starts = [truth.random_start(scene, _GALLERY + i) for i in range(suite.gallery)]
-        galleries[scene.name] = Gallery(tuple(s.pose for s in starts), np.stack([s.frame for s in starts]))
+        galleries |= _galleries(truth, scene, suite)
         tell(f"closed ways of {scene.name}")
         loops += consistency.starts(truth, scene, suite.loops)
         sightings += occlusion.sightings(truth, scene, suite.loops)
     return Trial(suite, tuple(walks), tuple(probes), galleries, tuple(loops), tuple(sightings))
 
 
+def _galleries(truth: SimulatorWorld, scene: Scene, suite: Suite) -> dict[str, Gallery]:
+    """By place: one of the scene, or one of each layout that is walked through."""
+    seeds = {scene.name: range(_GALLERY, _GALLERY + suite.gallery)}
+    if has_layouts(scene):
+        others = range(1, min(suite.gallery + 1, LAYOUT_SEEDS))
+        begun = [held_out(scene, i) for i in range(suite.walks)]
+        seeds = {f"{scene.name}:{seed // LAYOUT_SEEDS}": [seed + k for k in others] for seed in begun}
+    found = {}
+    for place, row in seeds.items():
+        starts = [truth.random_start(scene, seed) for seed in row]
+        found[place] = Gallery(tuple(s.pose for s in starts), np.stack([s.frame for s in starts]))
+    return found
+
+
 def _walks(truth: SimulatorWorld, scene: Scene, suite: Suite) -> list[Walk]:
-    seeds = [HELD_OUT + i for i in range(suite.walks)]
+    seeds = [held_out(scene, i) for i in range(suite.walks)]
     lengths = [suite.long_steps if i < suite.long_walks else suite.steps for i in range(suite.walks)]
     strolls = [Stroll(np.random.default_rng(seed), scene) for seed in seeds]
     begun = truth.reset([scene.starting_at(truth.random_start(scene, seed)) for seed in seeds], seeds)

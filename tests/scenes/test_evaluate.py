@@ -226,3 +226,16 @@ def test_a_picture_has_the_figures_that_need_no_truth() -> None:
     assert not {"next_psnr", "drift_psnr@1", "object_same@8"} & measured.figures.keys()
     assert measured.confusion is None
     assert report.gates(measured.figures) == []
+
+
+def test_walks_through_a_scene_with_layouts_are_each_in_another_one_and_found_among_its_own_places(
+    world: SimulatorWorld,
+) -> None:
+    trial = prepare(world, [load_scene("maze")], replace(SUITE, walks=3, loops=2), quiet)
+    places = [walk.place for walk in trial.walks]
+    assert len(set(places)) == 3
+    assert set(places) == trial.galleries.keys()
+    assert len({scene.starts[0].name for scene in trial.loops}) == 2
+    figures = measure(world, trial, None, quiet).figures
+    assert figures["retrieval@4"]["maze"].value == figures["action_accuracy"]["maze"].value == 1
+    assert figures["unrelated_psnr"].keys() == {ALL, "maze"}
