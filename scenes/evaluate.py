@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes import consistency, control, drift, locate, metrics, occlusion
+from scenes import answers, consistency, control, drift, locate, metrics, occlusion, wordings
 from scenes.consistency import Turn
 from scenes.control import Confusion
 from scenes.dreaming import CopyLastFrame, reconstructed
@@ -43,6 +43,8 @@ def measure(model: WorldModel, trial: Trial, truth: TrueWorld | None, tell: Tell
     if trial.walks:
         tell("probes")
         figures, confusion = control.measure(model, trial.probes)
+        tell("sentences and questions")
+        figures |= wordings.measure(model, trial.sayings) | answers.measure(model, trial.questions)
         tell("walks")
         begun = time.perf_counter()
         dreams = drift.walk_along(model, trial.walks)

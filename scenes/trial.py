@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scenes import consistency, occlusion
+from scenes import answers, consistency, occlusion, wordings
+from scenes.answers import Question
 from scenes.metrics import Frames
 from scenes.occlusion import Sighting
 from scenes.simulator import LAYOUT_SEEDS, SimulatorWorld, has_layouts, held_out, place_of
+from scenes.wordings import Saying
 from world.types import Action, Pose, Scene, State
 from world.walks import HELD_OUT, Stroll, bumped
 
@@ -29,13 +31,26 @@ class Suite:
     gallery: int  # frames; at most LAYOUT_SEEDS - 1 of each layout
     loops: int  # starts of closed ways; also how often each object is looked away from
     located: int  # walks whose dreams are looked for in the simulator, some thirty pictures each time
+    sentences: int = 0  # of either kind in each walk, said halfway
+    questioned: int = 0  # states of each walk, one question of each kind
     long_walks: int = 0  # of the walks, how many go on to `long_steps`
     long_steps: int = 0
 
 
 SUITES = {
-    "quick": Suite(walks=4, steps=64, probes=10, gallery=200, loops=1, located=2),
-    "full": Suite(walks=16, steps=64, probes=6, gallery=400, loops=4, located=8, long_walks=2, long_steps=200),
+    "quick": Suite(walks=4, steps=64, probes=10, gallery=200, loops=1, located=2, sentences=6, questioned=4),
+    "full": Suite(
+        walks=16,
+        steps=64,
+        probes=6,
+        gallery=400,
+        loops=4,
+        located=8,
+        sentences=6,
+        questioned=4,
+        long_walks=2,
+        long_steps=200,
+    ),
     "guard": Suite(walks=2, steps=16, probes=8, gallery=20, loops=0, located=0),  # what CI can afford
 }
 
@@ -88,6 +103,8 @@ class Trial:
     galleries: dict[str, Gallery]  # by place
     loops: tuple[Scene, ...]  # each begins where nothing is in the way of the closed ways
     sightings: tuple[Sighting, ...]
+    sayings: tuple[Saying, ...]
+    questions: tuple[Question, ...]
 
 
 def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: Callable[[str], None]) -> Trial:
@@ -102,6 +119,9 @@ def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: 
         walks += _walks(truth, scene, suite)
     tell("probes: what every action would show")
     probes = [probe for index, walk in enumerate(walks) for probe in _probes(truth, walk, suite, index)]
+    tell("what sentences mean, and what there is to ask about")
+    said = wordings.sayings(truth, [w.states[suite.steps // 2] for w in walks], suite.sentences)
+    asked = answers.questions(truth, [s for w in walks for s in _spread(w, suite.questioned)])
     galleries, loops, sightings = {}, [], []
     for scene in scenes:
         if not scene.simulated:
@@ -112,7 +132,14 @@ def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: 
         tell(f"closed ways of {scene.name}")
         loops += consistency.starts(truth, scene, suite.loops)
         sightings += occlusion.sightings(truth, scene, suite.loops)
-    return Trial(suite, tuple(walks), tuple(probes), galleries, tuple(loops), tuple(sightings))
+    return Trial(
+        suite, tuple(walks), tuple(probes), galleries, tuple(loops), tuple(sightings), tuple(said), tuple(asked)
+    )
+
+
+def _spread(walk: Walk, num: int) -> list[State]:
+    """`num` states of a walk, from its start on."""
+    return [walk.states[len(walk.actions) * k // num] for k in range(num)]
 
 
 def _galleries(truth: SimulatorWorld, scene: Scene, suite: Suite) -> dict[str, Gallery]:

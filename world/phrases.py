@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from world.types import Action, Scene
+from world.words import understand
+
 # What people type, a row for each move: all phrases of a row mean the same (world.words says what, in m and degrees).
 # The first rows are the vocabulary's moves in its order, each beginning with its own words.
 PHRASES: dict[str, tuple[str, ...]] = {
@@ -92,3 +95,17 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "turn it right 90 degrees",
     ),
 }  # fmt: skip
+
+
+MOVES = tuple(PHRASES)
+
+
+def move_in(scene: Scene, move: str) -> Action:
+    """A move, one of MOVES, as an action of the scene."""
+    return understand(PHRASES[move][0], scene.actions)
+
+
+def sayable(scene: Scene) -> dict[str, Action]:
+    """The moves that the scene's vocabulary has no single action for, and that change something in it."""
+    moves = {move: move_in(scene, move) for move in MOVES}
+    return {move: action for move, action in moves.items() if not action.name and action != Action(action.text)}

@@ -19,13 +19,11 @@ from rich.progress import track
 
 from world import models
 from world.errors import ModelError
-from world.phrases import PHRASES
+from world.phrases import MOVES, move_in, sayable
 from world.questions import THINGS
-from world.types import Action, NamingWorld, Scene, State
+from world.types import NamingWorld, State
 from world.walks import HELD_OUT, Stroll, bumped
-from world.words import understand
 
-MOVES = tuple(PHRASES)  # what the integers in `actions` mean
 CHUNK = 16  # walks a task
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
@@ -134,12 +132,12 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
     for index in range(first, min(first + CHUNK, config.num_walks)):
         state = _start(config, index)
         rng, other = (np.random.default_rng(seed) for seed in (config.first_seed + index, (config.first_seed, index)))
-        stroll, sayable = Stroll(rng, state.scene), _sayable(state.scene)
+        stroll, said = Stroll(rng, state.scene), sayable(state.scene)
         states, moves, stopped = [state], [], False
         while len(states) < config.length:
             move = stroll.next(stopped).name
             if other.random() < config.said:
-                level = [m for m, a in sayable.items() if abs(states[-1].pose.pitch + a.pitch) <= _HIGHEST]
+                level = [m for m, a in said.items() if abs(states[-1].pose.pitch + a.pitch) <= _HIGHEST]
                 move = str(other.choice(level))
             action = move_in(state.scene, move)
             states.append(_world(config.world).step([states[-1]], [action])[0])
@@ -157,17 +155,6 @@ def _sights(world: NamingWorld, states: Sequence[State]) -> NDArray[np.float32]:
         for name, sight in seen.items():
             row[THINGS.index(name)] = (sight.share, sight.x, sight.distance)
     return found
-
-
-def move_in(scene: Scene, move: str) -> Action:
-    """A move, one of MOVES, as an action of the scene."""
-    return understand(PHRASES[move][0], scene.actions)
-
-
-def _sayable(scene: Scene) -> dict[str, Action]:
-    """The moves that the scene's vocabulary has no single action for, and that change something in it."""
-    moves = {move: move_in(scene, move) for move in MOVES}
-    return {move: action for move, action in moves.items() if not action.name and action != Action(action.text)}
 
 
 def all_simulated(names: Sequence[str]) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from bagel.train.autoencoder import psnr, sharpness
-from bagel.train.data import MOVES, Walks, move_in
+from bagel.train.data import Walks
 from bagel.train.questions import KINDS, Answering, Questions, present
 from bagel.weights import Checkpoint
 from bagel.world_model import BagelWorldModel
 from world import models
+from world.phrases import MOVES, move_in
 from world.recording import contact_sheet
 from world.types import Frame, Pose, State
 

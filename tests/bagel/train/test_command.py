@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bagel.__main__ import TINY, main
-from bagel.train.data import HELD_OUT, MOVES, DataConfig, generate, move_in
+from bagel.train.data import HELD_OUT, DataConfig, generate
 from world import models
+from world.phrases import MOVES, move_in
 from world.types import vocabulary
 
 SMALL = {
