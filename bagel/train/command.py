@@ -24,6 +24,8 @@ from bagel.weights import Checkpoint, build, choose_device, load, save
 from bagel.world_model import BagelWorldModel
 from world.files import atomic_write_text
 
+_EVEN = 0.25  # share of training steps in which moves come equally often
+
 
 def words(args: argparse.Namespace) -> int:
     vocabulary.train_tokenizer(vocabulary.corpus(), args.out)
@@ -88,7 +90,9 @@ def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
 def _walks(args: argparse.Namespace) -> Iterator[tuple[data.Walks, data.Walks]]:
     """The walks to learn from and a few held-out ones, kept in --data or gone at the end."""
     scenes = data.all_simulated(args.scenes)
-    train = data.DataConfig(scenes, args.walks, first_seed=args.seed * 10**6, world=args.world, said=args.said)
+    train = data.DataConfig(
+        scenes, args.walks, first_seed=args.seed * 10**6, world=args.world, said=args.said, even=_EVEN
+    )
     held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
         root = args.data or Path(temporary)

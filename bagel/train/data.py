@@ -33,7 +33,8 @@ class DataConfig:
     """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks.
 
     Walk i starts at the place that seed `first_seed + i` draws. `said` is the share of steps that are one of the
-    longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's.
+    longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's, and `even` of
+    the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side.
     """
 
     scenes: tuple[str, ...]
@@ -42,13 +43,15 @@ class DataConfig:
     first_seed: int = 0
     world: str = "sim"
     said: float = 0.0
+    even: float = 0.0
 
     def __post_init__(self) -> None:
         if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
             last = self.first_seed + self.num_walks
             raise ValueError(f"seeds {self.first_seed} to {last} reach into the held-out ones (from {HELD_OUT})")
-        if not 0 <= self.said <= 1:
-            raise ValueError(f"said is a share of the steps in [0, 1], got {self.said}")
+        for name, share in (("said", self.said), ("even", self.even)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is a share of the steps in [0, 1], got {share}")
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,15 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         state = _start(config, index)
         rng, other = (np.random.default_rng(seed) for seed in (config.first_seed + index, (config.first_seed, index)))
         stroll, said = Stroll(rng, state.scene), sayable(state.scene)
+        level = [action.name for action in state.scene.actions if not action.pitch]
         states, moves, stopped = [state], [], False
         while len(states) < config.length:
             move = stroll.next(stopped).name
             if other.random() < config.said:
-                level = [m for m, a in said.items() if abs(states[-1].pose.pitch + a.pitch) <= _HIGHEST]
+                move = str(
+                    other.choice([m for m, a in said.items() if abs(states[-1].pose.pitch + a.pitch) <= _HIGHEST])
+                )
+            elif other.random() < config.even:
                 move = str(other.choice(level))
             action = move_in(state.scene, move)
             states.append(_world(config.world).step([states[-1]], [action])[0])

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,20 @@ def test_training_never_draws_a_held_out_place() -> None:
         DataConfig(("studio",), 10, first_seed=HELD_OUT - 5)
 
 
-@pytest.mark.parametrize("said", [-0.1, 1.5, float("nan")])
-def test_a_share_is_a_share(said: float) -> None:
-    with pytest.raises(ValueError, match="share of the steps"):
-        DataConfig(("studio",), 10, said=said)
+@pytest.mark.gl
+def test_level_moves_come_equally_often_where_a_walk_is_even(tmp_path: Path) -> None:
+    walks = generate(DataConfig(("tabletop",), 4, length=64, even=1.0), tmp_path, workers=1)
+    counts = np.bincount(walks.actions.flatten(), minlength=len(vocabulary()))
+    pitched = np.array([bool(action.pitch) for action in vocabulary()])
+    assert counts[pitched].sum() == 0
+    assert counts[~pitched].min() > 0.5 * counts[~pitched].mean()
+
+
+@pytest.mark.parametrize("name", ["said", "even"])
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_a_share(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is a share of the steps"):
+        replace(DataConfig(("studio",), 10), **{name: share})
 
 
 def test_a_picture_cannot_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
