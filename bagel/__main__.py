@@ -6,12 +6,22 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bagel.cli import (
+    add_inspect,
+    add_loading_arguments,
+    add_quantize,
+    directory_of,
+    loading_bar,
+    loading_of,
+    size_of,
+)
 from bagel.tiny import TINY
 from world import cli, models
 from world.errors import ModelError
@@ -28,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; 0 when all is well, 1 when something was found wanting, 2 when it could not run."""
     parser = argparse.ArgumentParser(prog="python -m bagel", description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_edit, add_imagine, add_ask, add_inspect, add_verify, add_train, add_bench):
+    for add in (add_edit, add_imagine, add_ask, add_inspect, add_quantize, add_verify, add_train, add_bench):
         add(commands)
     chosen = parser.parse_args(arguments)
     return cli.run(lambda: _run(chosen))
@@ -40,7 +50,7 @@ def _run(chosen: argparse.Namespace) -> int:
     except RuntimeError as error:
         if "out of memory" not in str(error):
             raise
-        cure = "use a smaller picture, --dtype bfloat16, lower guidance scales, or --device cpu"
+        cure = "use a smaller picture, --precision nf4, more --devices, lower guidance scales, or --device cpu"
         raise ModelError(f"out of memory: {cure}") from None
 
 
@@ -66,20 +76,12 @@ def add_ask(commands: Any) -> None:
     parser.add_argument("picture", metavar="PICTURE", help="a picture file")
     parser.add_argument("words", metavar="QUESTION", help="what to ask")
     _add_turns(parser)
-    _add_model(parser)
+    add_loading_arguments(parser)
     parser.add_argument("--max-length", type=int, default=512, help="longest answer, in tokens (default 512)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default 0)")
     parser.add_argument("--seed", type=cli.seed, default=0, help="of the chance, at a temperature above 0 (default 0)")
     parser.add_argument("--think", action="store_true", help="let the model reason before it answers")
     parser.set_defaults(run=run_ask)
-
-
-def add_inspect(commands: Any) -> None:
-    parser = commands.add_parser("inspect", help="what a checkpoint directory holds and what is wrong with it")
-    parser.add_argument("directory", metavar="DIR", help="a checkpoint directory, or tiny")
-    parser.add_argument("--keys", action="store_true", help="list every tensor")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    parser.set_defaults(run=run_inspect)
 
 
 def add_verify(commands: Any) -> None:
@@ -144,7 +146,7 @@ def run_edit(chosen: argparse.Namespace) -> int:
 
 
 def run_imagine(chosen: argparse.Namespace) -> int:
-    return _paint(chosen, [("text", chosen.words)], _size(chosen.size))
+    return _paint(chosen, [("text", chosen.words)], size_of(chosen.size))
 
 
 def run_ask(chosen: argparse.Namespace) -> int:
@@ -158,25 +160,6 @@ def run_ask(chosen: argparse.Namespace) -> int:
     checkpoint = _load(chosen, writes=True)
     print(ask(checkpoint, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
     return 0
-
-
-def run_inspect(chosen: argparse.Namespace) -> int:
-    from bagel.inspection import inspect
-
-    found = inspect(_directory(chosen.directory))
-    if chosen.json:
-        print(json.dumps(asdict(found), indent=2))
-        return 2 if found.wrong else 0
-    if chosen.keys:
-        for file, name, shape, stored_as in found.keys:
-            print(f"{file}  {name}  {list(shape)}  {stored_as}")
-    for part in found.parts:
-        print(f"{part.part:26} {part.num_tensors:6} tensors {part.num_parameters:16,} numbers  {part.stored_as}")
-    total = sum(part.num_parameters for part in found.parts)
-    print(f"{'all':26} {len(found.keys):6} tensors {total:16,} numbers")
-    for line in found.wrong:
-        print(f"wrong: {line}", file=sys.stderr)
-    return 2 if found.wrong else 0
 
 
 def run_verify(chosen: argparse.Namespace) -> int:
@@ -241,18 +224,8 @@ def _add_turns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", action=_Turn, metavar="WORDS", help="a text more, after what came before")
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16"),
-        help="of the language model (default: float32 on the CPU, bfloat16 elsewhere)",
-    )
-
-
 def _add_painting(parser: argparse.ArgumentParser, preset: str | None) -> None:
-    _add_model(parser)
+    add_loading_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("out.png"), metavar="FILE", help="default: out.png")
     parser.add_argument("--seed", type=cli.seed, default=0, help="of the noise (default 0)")
     group = cli.add_sampler_arguments(parser)
@@ -271,7 +244,9 @@ def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple
     if chosen.think_length < 2:
         raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
     read = _read_turns(turns)
+    begun = time.perf_counter()
     checkpoint = _load(chosen, writes=chosen.think)
+    loaded = time.perf_counter()
     with _progress(config.num_timesteps - 1) as callback:
         length = chosen.think_length if chosen.think else 0
         image, thought = imagine(checkpoint, read, config, chosen.seed, size, length, chosen.taylor, callback)
@@ -282,7 +257,8 @@ def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple
             image.save(partial)
     except OSError as error:
         raise ModelError(f"{out} cannot be written ({error}): give another --out") from None
-    print(f"{out}: {image.width} x {image.height}")
+    seconds = f"{loaded - begun:.1f} s loading, {time.perf_counter() - loaded:.1f} s painting"
+    print(f"{out}: {image.width} x {image.height}, {seconds}")
     return 0
 
 
@@ -294,30 +270,14 @@ def _read_turns(turns: list[tuple[str, str]]) -> list[str | Image.Image]:
 
 def _load(chosen: argparse.Namespace, writes: bool) -> Checkpoint:
     """The model; ModelError where it `writes` and has not learned to."""
-    import torch
-
     from bagel.generate import need_answers
     from bagel.weights import load
 
-    dtype = getattr(torch, chosen.dtype) if chosen.dtype else None
-    checkpoint = load(_directory(chosen.model), chosen.device, dtype)
+    with loading_bar():
+        checkpoint = load(directory_of(chosen.model), chosen.device, how=loading_of(chosen))
     if writes:
         need_answers(checkpoint, chosen.model)
     return checkpoint
-
-
-def _directory(name: str) -> Path:
-    return TINY if name == "tiny" else Path(name)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """ "640x480" to (480, 640)."""
-    if text is None:
-        return None
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ValueError(f"--size is width x height in pixels, such as 640x480, got {text!r}")
-    return int(height), int(width)
 
 
 def _checked_out(path: Path) -> Path:

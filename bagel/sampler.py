@@ -160,7 +160,7 @@ class Velocity:
     ) -> None:
         self.model = model
         num_tokens = grid[0] * grid[1]
-        self.batch = Batch.of(contexts, num_tokens + 2, model.config.language, model.device, model.dtype)
+        self.batch = model.batch(contexts, num_tokens + 2)
         self.grid_positions = grid_positions(*grid, model.config.max_latent_size, model.device)
         self.markers = model.embed_ids(torch.tensor(markers, device=model.device))  # [2, D]
         self._parts: dict[tuple[int, int], Batch] = {(0, len(contexts)): self.batch}
