@@ -30,6 +30,7 @@ from world.files import atomic_path
 if TYPE_CHECKING:
     from PIL import Image
 
+    from bagel.crew import Crew
     from bagel.sampler import Callback
     from bagel.weights import Checkpoint
 
@@ -157,8 +158,8 @@ def run_ask(chosen: argparse.Namespace) -> int:
             "--max-length is at least 2 (the first token only starts the answer) and --temperature 0 or more"
         )
     turns = _read_turns([("picture", chosen.picture), ("text", chosen.words), *chosen.turns])
-    checkpoint = _load(chosen, writes=True)
-    print(ask(checkpoint, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
+    with _model(chosen, writes=True) as crew:
+        print(crew.run(ask, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
     return 0
 
 
@@ -244,12 +245,12 @@ def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple
     if chosen.think_length < 2:
         raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
     read = _read_turns(turns)
+    length = chosen.think_length if chosen.think else 0
     begun = time.perf_counter()
-    checkpoint = _load(chosen, writes=chosen.think)
-    loaded = time.perf_counter()
-    with _progress(config.num_timesteps - 1) as callback:
-        length = chosen.think_length if chosen.think else 0
-        image, thought = imagine(checkpoint, read, config, chosen.seed, size, length, chosen.taylor, callback)
+    with _model(chosen, writes=chosen.think) as crew, _progress(config.num_timesteps - 1) as callback:
+        loaded = time.perf_counter()
+        settings = (read, config, chosen.seed, size, length, chosen.taylor)
+        image, thought = crew.run(imagine, *settings, callback=callback)
     if thought:
         print(thought)
     try:
@@ -268,16 +269,21 @@ def _read_turns(turns: list[tuple[str, str]]) -> list[str | Image.Image]:
     return [read_picture(value) if kind == "picture" else value for kind, value in turns]
 
 
-def _load(chosen: argparse.Namespace, writes: bool) -> Checkpoint:
-    """The model; ModelError where it `writes` and has not learned to."""
+@contextmanager
+def _model(chosen: argparse.Namespace, writes: bool) -> Iterator[Crew[Checkpoint]]:
+    """The model, on one device or several; ModelError where it `writes` and has not learned to."""
+    from bagel.crew import Crew, as_it_is
     from bagel.generate import need_answers
-    from bagel.weights import load
 
+    how = loading_of(chosen)
     with loading_bar():
-        checkpoint = load(directory_of(chosen.model), chosen.device, how=loading_of(chosen))
-    if writes:
-        need_answers(checkpoint, chosen.model)
-    return checkpoint
+        crew = Crew(directory_of(chosen.model), chosen.device, how, as_it_is)
+    try:
+        if writes:
+            need_answers(crew.mine, chosen.model)
+        yield crew
+    finally:
+        crew.close()
 
 
 def _checked_out(path: Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bagel.attention import Kernel, attention
+from bagel.branches import Team
 from bagel.config import BagelConfig
 from bagel.context import Batch, Context
 from bagel.embed import Connector, TimeEmbedder, position_table
@@ -24,6 +25,7 @@ class Bagel(nn.Module):
     latent_positions: Tensor  # [max_latent_size ** 2, D]
     vit_positions: Tensor  # [vit_max_num_patch_per_side ** 2, D]
     kernel: Kernel = staticmethod(attention)  # of attention without a mask
+    team: Team | None = None  # where several processes share the branches of guidance
 
     def __init__(self, config: BagelConfig) -> None:
         super().__init__()

@@ -187,8 +187,18 @@ class Velocity:
         self, x_t: Tensor, t: Tensor, num_branches: int, extrapolations: list[Extrapolation] | None
     ) -> Tensor:
         """Velocity [C, B, N, P] of the first branches for x_t [B, N, P], real or extrapolated."""
+        team = self.model.team
+        if team is None:
+            return self._of_branches(x_t, t, range(num_branches), extrapolations)
+        mine = team.mine(num_branches)
+        v = self._of_branches(x_t, t, mine, extrapolations) if mine else x_t.new_empty(0, *x_t.shape)
+        return team.gather(v.float(), mine, num_branches)
+
+    def _of_branches(
+        self, x_t: Tensor, t: Tensor, branches: range, extrapolations: list[Extrapolation] | None
+    ) -> Tensor:
         num_pictures = len(x_t)
-        due = [i for i in range(num_branches) if extrapolations is None or extrapolations[i].due]
+        due = [i for i in branches if extrapolations is None or extrapolations[i].due]
         real = {}
         if due:  # always neighbours: the guidance branches count their evaluations together
             rows = repeat(x_t, "b n p -> (c b) n p", c=len(due))
@@ -198,8 +208,8 @@ class Velocity:
             real = dict(zip(due, rearrange(hidden, "(c b) n d -> c b n d", b=num_pictures), strict=True))
         assert extrapolations is not None  # without them every branch is due
         outputs = []
-        for i, extrapolation in enumerate(extrapolations[:num_branches]):
+        for i in branches:
             if i in real:
-                extrapolation.learn(real[i])
-            outputs.append(real[i] if i in real else extrapolation.guess())
+                extrapolations[i].learn(real[i])
+            outputs.append(real[i] if i in real else extrapolations[i].guess())
         return self.out(torch.stack(outputs))
