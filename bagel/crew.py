@@ -76,6 +76,11 @@ class Crew(Generic[T]):
             self.close()
             raise
 
+    @property
+    def size(self) -> int:
+        """Processes, this one included."""
+        return 1 + len(self._mates)
+
     def run(self, function: Callable[..., Any], *args: Any, **watchers: Callable[..., None] | None) -> Any:
         """function(mine, *args, **watchers) in all processes at once. A watcher hears of this process's work alone.
 

@@ -112,13 +112,13 @@ def _varlen() -> Kernel:
     from torch.nn.attention.varlen import varlen_attn
 
     def call(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        batch, rows, keys = q.shape[0], q.shape[2], k.shape[2]
+        batch, num_q, num_k = q.shape[0], q.shape[2], k.shape[2]
         counts = torch.arange(batch + 1, dtype=torch.int32, device=q.device)
-        packed = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
+        queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
         groups = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
-        out = varlen_attn(*packed, counts * rows, counts * keys, rows, keys, **groups)
+        out = varlen_attn(queries, keys, values, counts * num_q, counts * num_k, num_q, num_k, **groups)
         assert isinstance(out, Tensor)
-        return out.unflatten(0, (batch, rows)).transpose(1, 2)
+        return out.unflatten(0, (batch, num_q)).transpose(1, 2)
 
     return call
 

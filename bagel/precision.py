@@ -140,7 +140,8 @@ class Fp8Linear(PackedLinear):
         scale = rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
         packed = (rows.float() / scale).to(torch.float8_e4m3fn)
         # The kernel writes no float32; the sum itself is taken in float32.
-        y = torch._scaled_mm(packed, self.weight.t(), scale, self.weight_scale[None], out_dtype=torch.bfloat16)
+        product = torch._scaled_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
+        y = product(packed, self.weight.t(), scale, self.weight_scale[None], out_dtype=torch.bfloat16)
         y = y.to(x.dtype).unflatten(0, x.shape[:-1])
         return y if self.bias is None else y + self.bias
 
