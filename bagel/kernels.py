@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 
 import torch
 import torch.nn.functional as F
@@ -115,8 +117,10 @@ def _varlen() -> Kernel:
         batch, num_q, num_k = q.shape[0], q.shape[2], k.shape[2]
         counts = torch.arange(batch + 1, dtype=torch.int32, device=q.device)
         queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
-        groups = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
-        out = varlen_attn(queries, keys, values, counts * num_q, counts * num_k, num_q, num_k, **groups)
+        # Torch 2.10 lets heads share keys without being told.
+        grouped = {"enable_gqa": True} if "enable_gqa" in signature(varlen_attn).parameters else {}
+        attend = partial(varlen_attn, **grouped)
+        out = attend(queries, keys, values, counts * num_q, counts * num_k, num_q, num_k)
         assert isinstance(out, Tensor)
         return out.unflatten(0, (batch, num_q)).transpose(1, 2)
 

@@ -10,7 +10,7 @@ from bagel.world_model import BagelWorldModel
 from world import models
 from world.errors import CancelledError, ModelError
 from world.settings import SamplerConfig
-from world.types import Action, Scene, Start, WorldModel
+from world.types import Action, Pose, Scene, Start, WorldModel
 
 GUIDED = SamplerConfig(num_timesteps=4)
 
@@ -18,7 +18,7 @@ GUIDED = SamplerConfig(num_timesteps=4)
 @pytest.fixture
 def scene() -> Scene:
     frame = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    return Scene("toy", "noise", (Start("here", "here", frame),), (Action("go"),))
+    return Scene("toy", "noise", (Start("here", Pose(), frame),), (Action("go"),))
 
 
 def test_an_address_says_how_a_model_is_loaded(golden: Path) -> None:
