@@ -22,8 +22,9 @@ from bagel.cli import (
     loading_of,
     size_of,
 )
+from bagel.speed.command import add_bench
 from bagel.tiny import TINY
-from world import cli, models
+from world import cli
 from world.errors import ModelError
 from world.files import atomic_path
 
@@ -129,19 +130,6 @@ def add_train(commands: Any) -> None:
             part.add_argument("--config", type=Path, default=TINY, help="directory of the configs and the tokenizer")
 
 
-def add_bench(commands: Any) -> None:
-    parser = commands.add_parser("bench", help="how long a step of a walk takes, and where the time goes")
-    parser.add_argument(
-        "--model", "--config", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)"
-    )
-    parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
-    parser.add_argument("--steps", type=cli.count, default=40, help="steps of the walk (default 40)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    cli.add_sampler_arguments(parser)
-    parser.set_defaults(run=run_bench)
-
-
 def run_edit(chosen: argparse.Namespace) -> int:
     return _paint(chosen, [("picture", chosen.picture), ("text", chosen.words), *chosen.turns], None)
 
@@ -188,27 +176,6 @@ def run_train(chosen: argparse.Namespace) -> int:
     from bagel.train import command
 
     return {"words": command.words, "ae": command.autoencoder, "world": command.world}[chosen.part](chosen)
-
-
-def run_bench(chosen: argparse.Namespace) -> int:
-    from bagel.bench import measure
-    from bagel.world_model import BagelWorldModel
-
-    scene = models.load_scene(chosen.scene)
-    model = models.load(chosen.model, sampler=cli.sampler_of(chosen), device=chosen.device)
-    if not isinstance(model, BagelWorldModel):
-        raise ModelError(f"{chosen.model!r} is no BAGEL: bench takes tiny or a checkpoint directory")
-    bench = measure(model, scene, chosen.steps)
-    if chosen.json:
-        print(json.dumps(asdict(bench), indent=2))
-        return 0
-    print(", ".join(f"{name} {value}" for name, value in bench.settings.items()))
-    for part in bench.parts:
-        print(f"{part.name:36}{1e3 * part.median:8.1f} ms median {1e3 * part.p90:8.1f} ms p90   of {part.count}")
-    for name, ratio in bench.ratios.items():
-        print(f"{name:44}{ratio:6.2f} times")
-    print(f"{bench.steps_per_second:.1f} frames/s")
-    return 0
 
 
 class _Turn(argparse.Action):

@@ -24,7 +24,7 @@ from world.types import Action, Frame, Scene, State, WorldSpec
 
 _log = logging.getLogger(__name__)
 
-_NAMES = ("precision", "devices", "parallel", "attention", "config_from")
+_NAMES = ("precision", "devices", "parallel", "attention", "compile", "config_from")
 
 
 def load(
@@ -51,7 +51,8 @@ def read_address(address: str) -> tuple[Path, Loading]:
     devices = tuple(name for name in options.get("devices", "").split(",") if name)
     given = {name: options[name] for name in ("precision", "parallel", "attention") if name in options}
     try:
-        return folder, Loading(devices=devices, config_from=config_from, **given)  # pyright: ignore[reportArgumentType]
+        compiled = options.get("compile", "0") not in ("", "0", "no", "false")
+        return folder, Loading(devices=devices, config_from=config_from, compile=compiled, **given)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
         raise ModelError(f"{address!r}: {error}") from None
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -109,6 +110,13 @@ def _flash(module: str) -> Callable[[], Kernel]:
     return make
 
 
+def grouped(varlen_attn: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Torch's varlen_attn for heads that share keys: torch 2.10 needs not be told, later ones do."""
+    if "enable_gqa" in signature(varlen_attn).parameters:
+        return partial(varlen_attn, enable_gqa=True)
+    return varlen_attn
+
+
 def _varlen() -> Kernel:
     """Torch's own FlashAttention-2 for packed rows, all batch rows here being of one length."""
     from torch.nn.attention.varlen import varlen_attn
@@ -117,11 +125,7 @@ def _varlen() -> Kernel:
         batch, num_q, num_k = q.shape[0], q.shape[2], k.shape[2]
         counts = torch.arange(batch + 1, dtype=torch.int32, device=q.device)
         queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
-        # Torch 2.10 lets heads share keys without being told.
-        grouped = {"enable_gqa": True} if "enable_gqa" in signature(varlen_attn).parameters else {}
-        attend = partial(varlen_attn, **grouped)
-        out = attend(queries, keys, values, counts * num_q, counts * num_k, num_q, num_k)
-        assert isinstance(out, Tensor)
+        out = grouped(varlen_attn)(queries, keys, values, counts * num_q, counts * num_k, num_q, num_k)
         return out.unflatten(0, (batch, num_q)).transpose(1, 2)
 
     return call

@@ -6,6 +6,7 @@ B batch, N latent tokens, M patches, P numbers of a token or patch, D width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from bagel.embed import Connector, TimeEmbedder, position_table
 from bagel.transformer import Transformer
 from bagel.vit import VisionEncoder
 
+if TYPE_CHECKING:
+    from bagel.compiled import Evaluations
+
 
 class Bagel(nn.Module):
     """The Mixture-of-Transformers with its doors: words, picture features and latents in; logits and velocity out."""
@@ -25,6 +29,7 @@ class Bagel(nn.Module):
     latent_positions: Tensor  # [max_latent_size ** 2, D]
     vit_positions: Tensor  # [vit_max_num_patch_per_side ** 2, D]
     kernel: Kernel = staticmethod(attention)  # of attention without a mask
+    evaluations: Evaluations | None = None  # where evaluations run in buffers at fixed places
     team: Team | None = None  # where several processes share the branches of guidance
 
     def __init__(self, config: BagelConfig) -> None:

@@ -49,6 +49,7 @@ class Loading:
     devices: tuple[str, ...] = ()
     parallel: Parallel = "auto"
     attention: str = "auto"  # a name of kernels.KERNELS
+    compile: bool = False  # layers and, on one card, whole evaluations: a minute at the start, faster ever after
     share: Share | None = None
 
     def __post_init__(self) -> None:

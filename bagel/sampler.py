@@ -5,6 +5,7 @@ B pictures, C branches of guidance, R = C * B rows of a batch, N latent tokens, 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -158,15 +159,20 @@ class Velocity:
     def __init__(
         self, model: Bagel, markers: tuple[int, int], contexts: Sequence[Context], grid: tuple[int, int]
     ) -> None:
-        self.model = model
-        num_tokens = grid[0] * grid[1]
-        self.batch = model.batch(contexts, num_tokens + 2)
+        self.model, self.contexts = model, contexts
+        if model.evaluations is None:
+            self.batch = model.batch(contexts, grid[0] * grid[1] + 2)
+            self._parts: dict[tuple[int, int], Batch] = {(0, len(contexts)): self.batch}
+        else:
+            self._owners: dict[tuple[int, int], object] = defaultdict(object)  # of buffers that others use, too
         self.grid_positions = grid_positions(*grid, model.config.max_latent_size, model.device)
         self.markers = model.embed_ids(torch.tensor(markers, device=model.device))  # [2, D]
-        self._parts: dict[tuple[int, int], Batch] = {(0, len(contexts)): self.batch}
 
     def hidden(self, x_t: Tensor, t: Tensor, start: int, stop: int) -> Tensor:
         """The last layer's output [rows, N, D] for x_t [rows, N, P] on the contexts start..stop."""
+        if self.model.evaluations is not None:
+            contexts, grid = self.contexts[start:stop], (self.grid_positions, self.markers)
+            return self.model.evaluations.hidden(self._owners[start, stop], contexts, x_t, t, grid)
         if (start, stop) not in self._parts:
             self._parts[start, stop] = self.batch.rows(start, stop)
         batch = self._parts[start, stop]

@@ -76,10 +76,12 @@ class Layer(nn.Module):
         rope: tuple[Tensor, Tensor],
         attend: Callable[[Tensor, Tensor, Tensor], Tensor | None],
     ) -> tuple[Tensor, Tensor]:
-        split = und.shape[1]
         attended = attend(*self.queries(und, gen, rope))
-        if attended is None:
-            return und, gen
+        return (und, gen) if attended is None else self.finish(und, gen, attended)
+
+    def finish(self, und: Tensor, gen: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+        """Both kinds of rows after attention [B, H, T, K]."""
+        split = und.shape[1]
         out = attended.transpose(1, 2).flatten(2)  # [B, T, H * K]
         if split:
             und = self.und.finish(und, out[:, :split])

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bagel.compiled import use_compiled
 from bagel.config import BagelConfig, LanguageConfig, config_files, read_config
 from bagel.kernels import choose
 from bagel.model import Bagel
@@ -144,6 +145,8 @@ def load(
     if how.share is not None:
         join(model.transformer, how.share)
     model.kernel = choose(how.attention, devices[0], dtype, config.language).call
+    if how.compile:
+        use_compiled(model, one_device=len(set(placement.layers)) == 1 and not placement.offloaded)
     return Checkpoint(model.eval(), autoencoder.eval(), tokenizer, config)
 
 

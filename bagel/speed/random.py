@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bagel.compiled import use_compiled
 from bagel.config import RELEASE, BagelConfig, config_files, read_config
 from bagel.kernels import choose
 from bagel.model import Bagel
@@ -62,6 +63,8 @@ def random_checkpoint(config: BagelConfig, device: str | None = None, how: Loadi
                 state |= {name if p == "weight" else f"{owner}.weight_{p}": t for p, t in pieces.items()}
         module.load_state_dict(state, assign=True)
     model.kernel = choose(how.attention, home, dtype, config.language).call
+    if how.compile:
+        use_compiled(model, one_device=True)
     return Checkpoint(model.eval(), autoencoder.eval(), Tokenizer.from_directory(TINY), config)
 
 
