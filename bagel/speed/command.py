@@ -70,6 +70,7 @@ def _walk(chosen: argparse.Namespace) -> int:
 
 
 def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.kernels import choose
     from bagel.speed.frame import measure_frame
 
     begun = time.perf_counter()
@@ -77,7 +78,9 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     loaded = time.perf_counter() - begun
     found = measure_frame(checkpoint, _sampler(chosen), chosen.batch, max(3, chosen.steps // 4), chosen.model)
     share = found.rate / found.matmul_rate
+    kernel = choose(chosen.attention, checkpoint.model.device, checkpoint.model.dtype, checkpoint.config.language)
     lines = [", ".join(f"{name} {value}" for name, value in found.settings.items())]
+    lines += [f"attention: {kernel.name}", *(f"  not {name}: {why}" for name, why in kernel.passed_over.items())]
     lines += [f"{name:30}{1e3 * seconds:10.1f} ms" for name, seconds in found.parts.items()]
     lines += [
         f"{'whole frame, picture read anew':30}{1e3 * found.frame:10.1f} ms",
@@ -88,7 +91,7 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
         f"({loaded:.1f} s of them making or loading the model)",
         f"{found.frames_per_second:.2f} frames/s",
     ]
-    return asdict(found) | {"share": share, "loaded": loaded}, lines
+    return asdict(found) | {"share": share, "loaded": loaded, "attention": kernel.name}, lines
 
 
 def _batch(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
