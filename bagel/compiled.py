@@ -29,7 +29,7 @@ MIN_COLUMNS = 512
 def use_compiled(model: Bagel, one_device: bool) -> None:
     """What `Loading.compile` asks for: compiled layers, and buffers with graphs where all layers are together."""
     compile_layers(model)
-    if one_device and model.team is None:
+    if one_device:
         model.evaluations = Evaluations(model)
 
 

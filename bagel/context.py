@@ -52,7 +52,7 @@ class Batch:
     left: rows of one length attend without any mask.
     """
 
-    kv: tuple[Tensor, ...]  # of each layer [2, B, G, S, K], on the layer's device
+    stages: tuple[Tensor, ...]  # [layers, 2, B, G, S, K] of neighbouring layers that are on one device
     positions: Tensor  # int [B], the next free one of each context
     lengths: list[int]
     filled: int
@@ -74,7 +74,7 @@ class Batch:
         filled = max(lengths)
         num_layers = c.num_hidden_layers
         devices = [device] * num_layers if isinstance(device, torch.device) else device
-        kv: list[Tensor] = []
+        stages: list[Tensor] = []
         for where, group in groupby(range(num_layers), key=devices.__getitem__):
             layers = list(group)
             shape = (len(layers), 2, len(contexts), c.num_key_value_heads, filled + room, c.head_dim)
@@ -84,11 +84,12 @@ class Batch:
                 for segment in context.segments:
                     start, end = end, end + segment.shape[3]
                     buffer[:, :, b, :, start:end] = segment[layers[0] : layers[-1] + 1]
-            kv += buffer.unbind()
-        positions = torch.tensor([context.position for context in contexts], device=kv[0].device)
-        return cls(tuple(kv), positions, lengths, filled, kernel)
+            stages.append(buffer)
+        positions = torch.tensor([context.position for context in contexts], device=stages[0].device)
+        return cls(tuple(stages), positions, lengths, filled, kernel)
 
     def __post_init__(self) -> None:
+        self.kv = [layer for stage in self.stages for layer in stage]  # of each layer [2, B, G, S, K]
         first = self.kv[0]
         pads = torch.tensor([self.filled - length for length in self.lengths], device=first.device)
         self.seen = torch.arange(first.shape[3], device=first.device) >= pads[:, None]  # bool [B, S]
@@ -98,8 +99,8 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> Batch:
         """The contexts start..stop alone, in the same memory."""
-        kv = tuple(layer[:, start:stop] for layer in self.kv)
-        return Batch(kv, self.positions[start:stop], self.lengths[start:stop], self.filled, self.kernel)
+        stages = tuple(stage[:, :, start:stop] for stage in self.stages)
+        return Batch(stages, self.positions[start:stop], self.lengths[start:stop], self.filled, self.kernel)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """The Transformer's `attend`: new rows see each other and their own past, or what `bias` allows.
@@ -128,7 +129,8 @@ class Batch:
     def newest(self, b: int) -> Tensor:
         """The rows behind the past of context b, of all layers: [L, 2, G, T, K], where the positions are."""
         home = self.positions.device
-        return torch.stack([layer[:, b, :, self.filled :].to(home) for layer in self.kv])
+        parts = [stage[:, :, b, :, self.filled :].to(home) for stage in self.stages]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def keep(self) -> None:
         """Makes the rows of the latest evaluation part of the past."""

@@ -115,6 +115,12 @@ def test_what_a_mate_cannot_load_is_said_and_no_process_stays(golden: Path) -> N
         Crew(golden, None, Loading(devices=("cpu", "abacus"), parallel="guidance"), as_it_is)
 
 
+def test_divided_matrices_are_not_compiled_and_that_is_said(golden: Path) -> None:
+    how = Loading(devices=("cpu", "cpu"), parallel="tensor", compile=True)
+    with pytest.raises(ValueError, match="leave out --compile"):
+        Crew(golden, None, how, as_it_is)
+
+
 def test_the_command_line_takes_devices(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "cube.png"
     common = ["imagine", "x", "--model", str(golden), "--size", "32x32", "--num-timesteps", "2", "--out", str(out)]
