@@ -52,9 +52,7 @@ class Crew(Generic[T]):
         """Raises ModelError where one of the processes cannot load its part, with that one's reason."""
         way = way_of(directory, how)
         if way == "tensor" and how.compile:
-            raise ValueError(
-                "compiled layers cannot be divided among processes: leave out --compile, or choose guidance"
-            )
+            raise ValueError("compiled layers cannot be divided: leave out --compile, or choose --parallel guidance")
         self._mates: list[tuple[Any, Connection]] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if way in ("one", "layers"):
