@@ -13,7 +13,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,11 +39,6 @@ ANSWER = 64  # tokens of an answer at most
 def load_tiny(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
     """The model that ships with the project, under the protocol of world.models."""
     return BagelWorldModel(load(TINY, device), "tiny", sampler)
-
-
-def load_directory(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
-    """A checkpoint directory in the release's layout, under the protocol of world.models."""
-    return BagelWorldModel(load(address, device), Path(address).resolve().name, sampler)
 
 
 @dataclass(frozen=True)

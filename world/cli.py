@@ -16,7 +16,10 @@ from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
 
-MODEL_HELP = "tiny, sim, a checkpoint directory, or where one is served: ipc://PATH, tcp://HOST:PORT"
+MODEL_HELP = (
+    "tiny, sim, a checkpoint directory (as in DIR?precision=nf4&devices=cuda:0,cuda:1), a hub's OWNER/NAME, "
+    "or where one is served: ipc://PATH, tcp://HOST:PORT"
+)
 
 _MOST = 10_000_000  # of anything that is counted
 
@@ -89,7 +92,9 @@ def default_preset(address: str) -> str:
     if address in models.MODELS:
         return "walk"
     try:
-        return json.loads((Path(address) / "bagel_config.json").read_text(encoding="utf-8"))["walk"]["preset"]
+        return json.loads((Path(address.partition("?")[0]) / "bagel_config.json").read_text(encoding="utf-8"))["walk"][
+            "preset"
+        ]
     except (OSError, ValueError, LookupError, TypeError):
         return "edit"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ MODELS = {
     "tiny": "bagel.world_model:load_tiny",
     "sim": "scenes.simulator:load",
 }
-DIRECTORY = "bagel.world_model:load_directory"  # any checkpoint directory in the release layout
+DIRECTORY = "bagel.addresses:load"  # a checkpoint directory in the release layout, or a hub's OWNER/NAME
 REMOTE = "world.client:load"  # ipc://PATH or tcp://HOST:PORT, where a server keeps the model
+_HUB = re.compile(r"((hf|modelscope):)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SCENES = "scenes.library:load_scene"
 
 
 def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> WorldModel:
     """The world model at `address`: "tiny", "sim", a checkpoint directory in BAGEL's release layout, or a server's.
 
+    Behind a directory may stand how it is loaded, as in DIR?precision=nf4&devices=cuda:0,cuda:1 (bagel/addresses.py);
+    OWNER/NAME and modelscope:OWNER/NAME are fetched from a hub.
     A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key.
     `sampler` None means the model's own default; `device` None means CUDA where there is one, else the CPU.
     Raises ModelError with what to do when the address does not work.
@@ -41,7 +45,8 @@ def entry_of(address: str) -> str:
         except ValueError as error:
             raise ModelError(str(error)) from error
         return REMOTE
-    if address and Path(address).is_dir():
+    path = address.partition("?")[0]
+    if (path and Path(path).is_dir()) or _HUB.fullmatch(path):
         return DIRECTORY
     names = ", ".join(MODELS)
     if Path(address).is_file():
