@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from typing import TypeAlias
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from world import lettering
@@ -55,6 +56,13 @@ def open_window(size: tuple[int, int], title: str) -> pygame.Surface:
 def close_window() -> None:
     """Closes the window, if any."""
     pygame.display.quit()
+
+
+def shown() -> Frame:
+    """What the open window shows, uint8 [H, W, 3]."""
+    surface = pygame.display.get_surface()
+    width, height = surface.get_size()
+    return np.frombuffer(pygame.image.tobytes(surface, "RGB"), np.uint8).reshape(height, width, 3)
 
 
 def fitting(size: tuple[int, int], box: Rect) -> Rect:
