@@ -29,8 +29,8 @@ def screen(hand: Hand) -> StartScreen:
 def test_the_library_is_shown_and_arrows_and_enter_choose(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_TAB)
-    assert [choice.address for choice in screen(hand).shown] == ["first", "first:window", "second", "second:window"]
-    hand.tap(pygame.K_RIGHT, pygame.K_RIGHT, pygame.K_RETURN)
+    assert [choice.address for choice in screen(hand).shown] == ["first", "second", "first:window", "second:window"]
+    hand.tap(pygame.K_RIGHT, pygame.K_RIGHT, pygame.K_LEFT, pygame.K_RETURN)
     hand.rest()
     assert (hand.state.scene.name, hand.player.panel) == ("second", None)
 

@@ -101,8 +101,7 @@ def facts(game: Game) -> list[tuple[str, str]]:
         told.append(("Object", f"{pose.object_yaw:.0f}°"))
     if game.options.look_ahead:
         rate = game.futures.hit_rate
-        guess = "none needed yet" if rate is None else f"{100 * rate:.0f}% of steps were there"
-        told.append(("Ahead", guess))
+        told.append(("Ahead", "no step yet" if rate is None else f"{100 * rate:.0f}% were there"))
     return told
 
 

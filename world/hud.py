@@ -60,6 +60,8 @@ class Hud:
         self.minimap = Minimap(surroundings)
         self._tiles = overlays.Tiles()
         self._shown: dict[str, tuple[Frame, pygame.Surface]] = {}  # what stands where, and how it looks
+        self._last: Frame | None = None
+        self._fresh = False  # whether the frame is new since the last drawing: then all else may be one drawing late
         self._told: object = None  # what the column shows
         self._column: pygame.Surface | None = None
 
@@ -71,6 +73,8 @@ class Hud:
         margin = size
         side = round(PANEL_WIDTH * size)
         with_panel = not overlay.hidden and box.width - side > 0.4 * box.width
+        newest = self._newest(game)
+        self._fresh, self._last = newest is not self._last and not self._fresh, newest
         if with_panel:
             beside = pygame.Rect(box.right - side - margin, margin, side, box.height - 2 * margin)
             self._blit_column(surface, beside, size, game, overlay)
@@ -89,8 +93,9 @@ class Hud:
             self.strip.clear()
         if not overlay.hidden:
             if self.minimap.shown:
-                self.minimap.draw(surface, place, size, game.history)
-            self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
+                self.minimap.draw(surface, stage, size, game.history, late=self._fresh)
+            if not self.truth.shown:
+                self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)
         return stage
 
@@ -100,10 +105,13 @@ class Hud:
         self.minimap.close()
 
     def _blit_column(self, surface: pygame.Surface, rect: Rect, size: int, game: Game, overlay: Overlay) -> None:
-        """Drawn anew only when something in it changed: sixty times a second its hundred parts would cost a core."""
+        """Drawn anew only when something in it changed: sixty times a second its hundred parts would cost a core.
+
+        A new frame is shown at once, and what the column tells of it one drawing later.
+        """
         facts = column.facts(game)
         told = (rect.size, game.scene.name, facts, overlay.held, overlay.keymap, tuple(game.pace.latencies))
-        if self._column is None or told != self._told:
+        if self._column is None or self._column.get_size() != rect.size or (told != self._told and not self._fresh):
             self._told = told
             self._column = pygame.Surface(rect.size)
             self._column.fill(BACKGROUND)
@@ -114,9 +122,7 @@ class Hud:
 
     def _blit_frames(self, surface: pygame.Surface, game: Game, overlay: Overlay, stage: Rect, size: int) -> Rect:
         """What is seen here; beside it the truth, or what is seen at this step of another branch."""
-        frame = game.state.frame if game.state else game.scene.starts[0].frame
-        if game.doing in ("step", "refine") and game.watch.frame is not None:
-            frame = game.watch.frame
+        frame = self._newest(game)
         here, peers = game.timeline.here, game.timeline.peers() if overlay.compared else ()
         pair: tuple[tuple[str, str, Frame], tuple[str, str, Frame]] | None = None
         if self.truth.shown and (truth := self.truth.at(game, here)) is not None:
@@ -136,14 +142,25 @@ class Hud:
         if pair is None:
             return self._blit_frame(surface, frame, stage, size, "Here")
         places = []
-        for (where, told, shown), half in zip(pair, _halves(stage, size), strict=True):
+        for (where, told, shown), half in zip(pair, _halves(stage, size, frame), strict=True):
             half.height = max(1, half.height - 2 * size)
             places.append(self._blit_frame(surface, shown, half, size, where))
             words = lettering.fitted(told, size, half.width)
             window.text(surface, words, (places[-1].centerx, places[-1].bottom + 1.2 * size), size, anchor="center")
         if self.truth.shown and not overlay.hidden:
-            overlays.draw_curve(surface, places[1], size, self.truth.drift(game))
+            under = places[0].union(places[1])
+            if stage.bottom - under.bottom > 10 * size:
+                under.height = stage.bottom - under.top  # below the frames, where there is room
+            else:
+                under = places[1]
+            overlays.draw_curve(surface, under, size, self.truth.drift(game))
         return places[0].union(places[1])
+
+    def _newest(self, game: Game) -> Frame:
+        """What is seen here, or will be by what the model has drawn so far."""
+        if game.doing in ("step", "refine") and game.watch.frame is not None:
+            return game.watch.frame
+        return game.state.frame if game.state else game.scene.starts[0].frame
 
     def _blit_frame(self, surface: pygame.Surface, frame: Frame, stage: Rect, radius: int, where: str) -> Rect:
         place = window.fitting((frame.shape[1], frame.shape[0]), stage)
@@ -172,16 +189,17 @@ class Hud:
             next_step = f" · next: {overlay.chosen}" if overlay.chosen else ""
             overlays.draw_chip(surface, f"Paused{next_step} · N makes one step", top, size)
         elif game.doing == "step" and game.doing_for > LONG and not overlay.hidden:
-            overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", top, size)
-        if overlay.notice:
+            overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", notice, size)
+        if overlay.notice and not game.problem:
             overlays.draw_chip(surface, overlay.notice, notice, size, place.width - 2 * size)
 
 
-def _halves(stage: Rect, gap: int) -> tuple[Rect, Rect]:
-    """The stage in two, along its longer side."""
-    one = stage.copy()
-    if stage.width >= stage.height:
-        one.width = max(1, (stage.width - gap) // 2)
-        return one, one.move(stage.width - one.width, 0)
-    one.height = max(1, (stage.height - gap) // 2)
-    return one, one.move(0, stage.height - one.height)
+def _halves(stage: Rect, gap: int, frame: Frame) -> tuple[Rect, Rect]:
+    """The stage in two: beside each other or one below the other, as the frames come out larger."""
+    beside, below = stage.copy(), stage.copy()
+    beside.width = max(1, (stage.width - gap) // 2)
+    below.height = max(1, (stage.height - gap) // 2)
+    shape = frame.shape[1], frame.shape[0]
+    if window.fitting(shape, beside).width >= window.fitting(shape, below).width:
+        return beside, beside.move(stage.width - beside.width, 0)
+    return below, below.move(0, stage.height - below.height)

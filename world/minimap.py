@@ -20,7 +20,7 @@ from world.timeline import NOWHERE, Timeline
 from world.types import Frame, Pose, Scene
 from world.window import ACCENT, BACKGROUND, DIM, EDGE, PANEL, RAISED, TEXT, Color, Rect
 
-SIDE = 15.0  # letters
+SIDE = 11.0  # letters
 _FINE = 3  # lines are drawn so many times as large and then reduced: smooth at every angle
 _REACH = 1.5  # m around a walk of which no walls are known
 _COMPARED = 128  # pixels, the side at which two frames are compared
@@ -53,14 +53,14 @@ class Minimap:
         self._drawn_for: tuple[Timeline, int, int, Floor | None] | None = None
         self._picture: pygame.Surface | None = None
 
-    def draw(self, surface: pygame.Surface, stage: Rect, size: int, history: History) -> None:
-        """Into the upper right corner of `stage`, where there is room."""
+    def draw(self, surface: pygame.Surface, stage: Rect, size: int, history: History, late: bool = False) -> None:
+        """Into the upper right corner of `stage`, where there is room. What is new may wait where `late` says so."""
         side = round(SIDE * size)
         if not history.nodes or history.timeline.here == NOWHERE or stage.width < 2 * side or stage.height < 2 * side:
             return
         floor = self._floor_of(history.shelf.scene(history.timeline.here))
         made_for = (history.timeline, id(history), side, floor)
-        if self._picture is None or made_for != self._drawn_for:
+        if self._picture is None or (made_for != self._drawn_for and not late):
             self._drawn_for = made_for
             self._picture = _drawn(side, history, floor)
             self.closure = self._closure(history)
@@ -89,7 +89,7 @@ class Minimap:
             return ""
         here, there = (_small(history.shelf.frame(node)) for node in (path[-1], path[found]))
         likeness = self._surroundings.likeness(here, there)
-        return f"as at step {found}: {likeness.psnr:.1f} dB, SSIM {likeness.ssim:.2f}"
+        return f"as at {found}: {likeness.psnr:.1f} dB, {likeness.ssim:.2f}"
 
 
 def _drawn(side: int, history: History, floor: Floor | None) -> pygame.Surface:

@@ -103,7 +103,7 @@ class SettingsPanel:
         if setting in OPTIONS:
             return getattr(self._game.options, setting.name)
         value = getattr(self.sampler, setting.name)
-        return value[0] if setting.name == "cfg_interval" else value
+        return value[0] if setting.name == "cfg_interval" else value  # its upper end is 1 in every published preset
 
     def on(self, event: pygame.event.Event) -> None:
         if event.type == pygame.MOUSEBUTTONDOWN:
@@ -145,7 +145,7 @@ class SettingsPanel:
         self._under = []
         for i, setting in enumerate(rows):
             y = box.top + (5 + 3.1 * i) * size
-            row = pygame.Rect(box.left + size, round(y - 1.1 * size), box.width - 2 * size, round(2.9 * size))
+            row = pygame.Rect(box.left + size, round(y - 1.15 * size), box.width - 2 * size, round(3.1 * size))
             if i == self.selected:
                 window.panel(surface, row, RAISED, radius=size // 2)
             window.text(surface, setting.name, (left, y), size)

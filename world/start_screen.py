@@ -33,7 +33,7 @@ class Choice:
 
 
 def choices(scenes: Sequence[str], out: Path) -> list[Choice]:
-    """The newest sessions below `out`, then every scene with each of its starts; what cannot be read is left out."""
+    """The newest sessions below `out`, then every scene, then its other starts; what cannot be read is left out."""
     found = []
     paths = [*out.glob("*.json"), *out.glob(f"sessions/*{SUFFIX}")]
     for path in sorted(paths, key=lambda path: -path.stat().st_mtime)[:SESSIONS]:
@@ -44,11 +44,11 @@ def choices(scenes: Sequence[str], out: Path) -> list[Choice]:
         when = time.strftime("%d %b %H:%M", time.localtime(path.stat().st_mtime))
         about = f"{len(session.plan.steps) - 1} steps by {session.model}, {when}"
         found.append(Choice(str(path), f"{session.scene.name} again", about, session.scene.starts[0].frame))
-    for name in scenes:
-        scene = models.load_scene(name)
-        for i, start in enumerate(scene.starts):
-            address = f"{name}:{start.name}" if i else name
-            title = f"{name} · {start.name}" if i else name
+    loaded = [models.load_scene(name) for name in scenes]
+    found += [Choice(scene.name, scene.name, scene.caption, scene.starts[0].frame) for scene in loaded]
+    for scene in loaded:
+        for start in scene.starts[1:]:
+            address, title = f"{scene.name}:{start.name}", f"{scene.name} · {start.name}"
             found.append(Choice(address, title, scene.caption, start.frame))
     return found
 
@@ -108,8 +108,8 @@ class StartScreen:
         self._choose(address)
 
     def draw(self, surface: pygame.Surface, stage: Rect, size: int) -> None:
-        box = surface.get_rect().inflate(-2 * size, -2 * size)
-        window.panel(surface, box, PANEL, radius=size, alpha=252)
+        box = surface.get_rect()
+        surface.fill(PANEL)
         left, y = box.left + 2 * size, box.top + 2.4 * size
         window.text(surface, "Where to?", (left, y), round(1.7 * size), ACCENT)
         told = "Enter opens · drop a picture here, or paste one · Esc goes back"
@@ -131,12 +131,12 @@ class StartScreen:
         if not shown:
             told = f"Nothing is called that here. Enter opens {self.search.text.strip()} as a path."
             window.text(surface, lettering.fitted(told, size, area.width), (area.left, area.top + 2 * size), size, DIM)
-        num_rows = max(1, area.height // row_height)
+        num_rows = max(1, (area.height + gap) // row_height)
         first = max(0, self.selected // self._columns - num_rows + 1) * self._columns
         for i, choice in enumerate(shown[first : first + (num_rows + 1) * self._columns], first):
             row, column = divmod(i - first, self._columns)
             place = pygame.Rect(area.left + column * (side + gap), area.top + row * row_height, side, side)
-            if place.top + side // 3 > area.bottom:
+            if place.bottom + 3 * size > area.bottom:
                 break
             self._draw_card(surface, place, size, choice, i == self.selected)
             self._under.append((place.inflate(0, 5 * size), i))
