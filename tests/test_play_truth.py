@@ -30,7 +30,7 @@ def pixels(hand: Hand) -> bytes:
     hand.player.tick()
     hand.player.tick()
     window = pygame.display.get_surface()
-    return pygame.image.tobytes(window.subsurface((0, 0, window.get_width() // 2, window.get_height())), "RGB")
+    return pygame.image.tobytes(window.subsurface((0, 0, window.get_width() * 7 // 10, window.get_height())), "RGB")
 
 
 def test_t_shows_the_truth_under_the_same_actions(at_window: Callable[..., Hand]) -> None:
@@ -102,7 +102,7 @@ def test_a_simulator_that_cannot_draw_leaves_the_dream_as_it_is(at_window: Calla
 
 def test_the_map_is_shown_and_hidden_and_grows(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
-    pygame.display.set_mode((1200, 500), pygame.RESIZABLE)  # the map lies in the left half
+    pygame.display.set_mode((1200, 900), pygame.RESIZABLE)
     hand.walk(pygame.K_UP)
     hand.until(lambda: hand.player.hud.minimap._drawn_for and hand.player.hud.minimap._drawn_for[3])
     before = pixels(hand)
