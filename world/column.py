@@ -85,6 +85,7 @@ def facts(game: Game) -> list[tuple[str, str]]:
     exact = model is not None and "pose" in model.spec.supports
     fps, times = game.pace.frames_per_second(), game.pace.p50_p99()
     pose = state.pose if state else game.scene.starts[0].pose
+    led = game.history.nodes[game.timeline.here].action if state else None
     told = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
         ("Device", f"{model.spec.device}, {model.spec.dtype}" if model else "loading"),
@@ -93,7 +94,7 @@ def facts(game: Game) -> list[tuple[str, str]]:
         ("Drawn in", _evaluations(game)),
         ("Memory", in_words(resident_bytes())),
         ("Step", f"{state.step if state else 0} · seed {game.seed}"),
-        ("Action", state.actions[-1].text if state and state.actions else "none yet"),
+        ("Action", led.text if led else "a start" if state else "none yet"),
         ("Place", f"{pose.x:.1f}, {pose.y:.1f} m"),
         ("Gaze", f"{pose.yaw:.0f}°, {'up' if pose.pitch >= 0 else 'down'} {abs(pose.pitch):.0f}°"),
     ]

@@ -22,6 +22,7 @@ class Node:
     state: bytes  # the digest of its state
     picture: str  # the digest of its frame
     pose: Pose
+    step: int
     action: Action | None  # what led here; None at a beginning and where a picture came from elsewhere
     made: Made
     rough: bool = False  # drawn with few evaluations, to be drawn again when there is time
@@ -75,6 +76,11 @@ class History:
         """Those that led here, oldest first."""
         return [action for n in self.timeline.path() if (action := self.nodes[n].action) is not None]
 
+    def words(self, key: int) -> str:
+        """The step of a place, and the words that led to it."""
+        node = self.nodes[key]
+        return str(node.step) if node.action is None else f"{node.step} · {node.action.text}"
+
     def session(self, walker: Walker) -> Session:
         """The whole tree as a session. Raises ValueError before the first beginning."""
         if not self.nodes:
@@ -116,4 +122,4 @@ class History:
 
 def node_of(state: State, action: Action | None, made: Made = PLAIN, rough: bool = False) -> Node:
     """The place of a state."""
-    return Node(state.digest(), frame_digest(state.frame), state.pose, action, made, rough)
+    return Node(state.digest(), frame_digest(state.frame), state.pose, state.step, action, made, rough)

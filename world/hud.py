@@ -127,15 +127,15 @@ class Hud:
         pair: tuple[tuple[str, str, Frame], tuple[str, str, Frame]] | None = None
         if self.truth.shown and (truth := self.truth.at(game, here)) is not None:
             near = truth.likeness and f" · {truth.likeness.psnr:.1f} dB, SSIM {truth.likeness.ssim:.2f}"
-            pair = ("Here", f"Dream · {game.shelf.words(here)}", frame), ("There", f"Truth{near or ''}", truth.frame)
+            pair = ("Here", f"Dream · {game.history.words(here)}", frame), ("There", f"Truth{near or ''}", truth.frame)
         elif peers:
             other = peers[min(overlay.compared, len(peers)) - 1]
             there = game.shelf.state(other).frame  # not frame(): it is drawn again and again, so it stays in memory
             pair = (
-                ("Here", f"Here · {game.shelf.words(here)}", frame),
+                ("Here", f"Here · {game.history.words(here)}", frame),
                 (
                     "There",
-                    f"There · {game.shelf.words(other)}",
+                    f"There · {game.history.words(other)}",
                     there,
                 ),
             )
@@ -184,12 +184,14 @@ class Hud:
             overlays.draw_pulse(surface, place, size, game.doing_for)
         if overlay.recording:
             overlays.draw_recording(surface, place, size, overlay.recording)
-        top, notice = (place.centerx, place.top + 2 * size), (place.centerx, place.bottom - 2 * size)
+        top, notice = (place.centerx, place.top + 2 * size), (place.centerx, place.bottom - 3 * size)
         if overlay.paused and not overlay.hidden:
             next_step = f" · next: {overlay.chosen}" if overlay.chosen else ""
             overlays.draw_chip(surface, f"Paused{next_step} · N makes one step", top, size)
         elif game.doing == "step" and game.doing_for > LONG and not overlay.hidden:
             overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", notice, size)
+        elif self.truth.shown and self.truth.at(game, game.timeline.here) is None:
+            overlays.draw_chip(surface, "The truth is on its way", top, size)
         if overlay.notice and not game.problem:
             overlays.draw_chip(surface, overlay.notice, notice, size, place.width - 2 * size)
 
@@ -199,7 +201,8 @@ def _halves(stage: Rect, gap: int, frame: Frame) -> tuple[Rect, Rect]:
     beside, below = stage.copy(), stage.copy()
     beside.width = max(1, (stage.width - gap) // 2)
     below.height = max(1, (stage.height - gap) // 2)
-    shape = frame.shape[1], frame.shape[0]
-    if window.fitting(shape, beside).width >= window.fitting(shape, below).width:
+    shape, caption = (frame.shape[1], frame.shape[0]), 2 * gap
+    under = below.inflate(0, -min(caption, below.height - 1))
+    if window.fitting(shape, beside).width >= window.fitting(shape, under).width:
         return beside, beside.move(stage.width - beside.width, 0)
     return below, below.move(0, stage.height - below.height)

@@ -18,10 +18,11 @@ from world.recording import resized
 from world.surroundings import Floor, Surroundings
 from world.timeline import NOWHERE, Timeline
 from world.types import Frame, Pose, Scene
-from world.window import ACCENT, BACKGROUND, DIM, EDGE, PANEL, RAISED, TEXT, Color, Rect
+from world.window import ACCENT, BACKGROUND, DIM, EDGE, PANEL, TEXT, Color, Rect
 
 SIDE = 11.0  # letters
 _FINE = 3  # lines are drawn so many times as large and then reduced: smooth at every angle
+_WALL: Color = (104, 111, 128)
 _REACH = 1.5  # m around a walk of which no walls are known
 _COMPARED = 128  # pixels, the side at which two frames are compared
 
@@ -100,11 +101,11 @@ def _drawn(side: int, history: History, floor: Floor | None) -> pygame.Surface:
     for i, outline in enumerate(floor.outlines if floor else ()):
         points = [view.place(*point) for point in outline]
         if i:
-            pygame.draw.polygon(fine, RAISED, points)
-        pygame.draw.lines(fine, EDGE, True, points, thick)
+            pygame.draw.polygon(fine, EDGE, points)
+        pygame.draw.lines(fine, _WALL, True, points, thick)
     path = set(timeline.path())
     for on_path in (False, True):  # the way here lies on top
-        color = ACCENT if on_path else EDGE
+        color = ACCENT if on_path else DIM
         for node, parent in enumerate(timeline.parents):
             if parent != NOWHERE and (node in path) == on_path:
                 _line(fine, view, poses[parent], poses[node], color, thick)

@@ -15,6 +15,7 @@ from world.timeline import NOWHERE
 from world.types import Frame
 from world.window import ACCENT, ALARM, BACKGROUND, DIM, EDGE, PANEL, TEXT, Rect
 
+_CLEAR = 35.0  # dB, above which nobody sees a difference: the curve ends there
 _TILE = 4.2  # letters, the side of an imagined frame
 
 
@@ -72,7 +73,7 @@ def draw_curve(surface: pygame.Surface, place: Rect, size: int, psnr: Sequence[f
     window.panel(surface, box, PANEL, radius=size, alpha=225)
     inner = box.inflate(-2 * size, -3 * size)
     inner.top = box.top + round(2.1 * size)
-    shown = psnr[-max(2, inner.width // max(1, size // 3)) :]
+    shown = [min(v, _CLEAR) for v in psnr][-max(2, inner.width // max(1, size // 3)) :]
     low, high = math.floor(min(shown)), max(math.ceil(max(shown)), math.floor(min(shown)) + 1)
     small = max(9, round(0.85 * size))
     window.text(surface, f"drift, dB: {low} to {high}", (inner.left, box.top + 1.1 * size), small, DIM)
