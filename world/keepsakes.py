@@ -29,7 +29,7 @@ class Keepsakes:
     def __init__(self, game: Game, out: Path, tell: Callable[[str], None]) -> None:
         self.game, self.out = game, out
         self.saved: list[Path] = []  # pictures, videos and sessions
-        self.session_path: Path | None = None  # where the session was saved last, or came from
+        self.session_path: Path | None = None  # where the session was saved last
         self._tell = tell
         self._unwritten: History | None = None
         self._film: Film | None = None
@@ -99,7 +99,7 @@ class Keepsakes:
     def session(self) -> None:
         """The whole tree as one session file; the same file when it is saved again."""
         game = self.game
-        if game.state is None:
+        if game.state is None or game.doing == "reopen":
             return
         path = self.session_path or self._free_path(f"{game.scene.name}.session", ".json")
 

@@ -102,14 +102,12 @@ class Player:
         try:
             if address.endswith((".json", SUFFIX)):
                 self.game.reopen(reopened(address))
-                self.keepsakes.session_path = Path(address) if address.endswith(".json") else None
             else:
                 self.game.enter(self.overlay.keymap.in_vocabulary(models.load_scene(address)))
-                self.keepsakes.session_path = None
         except WorldError as error:
             self.game.problem = str(error)
         else:
-            self.panel = None
+            self.panel, self.keepsakes.session_path = None, None  # what was opened is never overwritten
 
     def show(self, panel: Panel) -> None:
         """Lays a panel over the window, in the place of another one."""
