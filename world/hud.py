@@ -17,8 +17,8 @@ from world.types import Frame
 from world.window import BACKGROUND, PANEL, Rect
 
 PANEL_WIDTH = 19.0  # letters
-LETTERS = 53  # what the longest panel needs, one below the other
-MIN_HEIGHT = 610  # pixels of a new window: below, the smallest letters leave no room for all keys
+LETTERS = 56  # what the longest panel needs, one below the other
+MIN_HEIGHT = 630  # pixels of a new window: below, the smallest letters leave no room for all keys
 SLOW = 0.25  # s after which a running step is shown as such
 LONG = 1.0  # s after which the keys that end a step are shown
 
@@ -93,7 +93,7 @@ class Hud:
             self.strip.clear()
         if not overlay.hidden:
             if self.minimap.shown:
-                self.minimap.draw(surface, stage, size, game.history, late=self._fresh)
+                self.minimap.draw(surface, stage, place, size, game.history, late=self._fresh)
             if not self.truth.shown:
                 self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)

@@ -21,6 +21,7 @@ from world.types import Frame, Pose, Scene
 from world.window import ACCENT, BACKGROUND, DIM, EDGE, PANEL, TEXT, Color, Rect
 
 SIDE = 11.0  # letters
+_LEAST = 8.0  # letters of room above the frames, from which the map lies there
 _FINE = 3  # lines are drawn so many times as large and then reduced: smooth at every angle
 _WALL: Color = (104, 111, 128)
 _REACH = 1.5  # m around a walk of which no walls are known
@@ -54,9 +55,13 @@ class Minimap:
         self._drawn_for: tuple[Timeline, int, int, Floor | None] | None = None
         self._picture: pygame.Surface | None = None
 
-    def draw(self, surface: pygame.Surface, stage: Rect, size: int, history: History, late: bool = False) -> None:
-        """Into the upper right corner of `stage`, where there is room. What is new may wait where `late` says so."""
-        side = round(SIDE * size)
+    def draw(
+        self, surface: pygame.Surface, stage: Rect, place: Rect, size: int, history: History, late: bool = False
+    ) -> None:
+        """Into a corner of `stage`, frames lying at `place`; what is new may wait where `late` says so."""
+        side, above = round(SIDE * size), place.top - stage.top
+        if above > _LEAST * size:
+            side = min(side, above - 2 * size)  # above the frames, where there is room
         if not history.nodes or history.timeline.here == NOWHERE or stage.width < 2 * side or stage.height < 2 * side:
             return
         floor = self._floor_of(history.shelf.scene(history.timeline.here))
@@ -65,12 +70,15 @@ class Minimap:
             self._drawn_for = made_for
             self._picture = _drawn(side, history, floor)
             self.closure = self._closure(history)
-        place = pygame.Rect(stage.right - side - size, stage.top + size, side, side + (2 * size if self.closure else 0))
-        window.panel(surface, place, PANEL, radius=size, alpha=225)
-        surface.blit(self._picture, place)
+        told = 2 * size if self.closure else 0
+        box = pygame.Rect(
+            stage.right - side - size, stage.top + (0 if above > _LEAST * size else size), side, side + told
+        )
+        window.panel(surface, box, PANEL, radius=size, alpha=225)
+        surface.blit(self._picture, box)
         if self.closure:
             words = lettering.fitted(self.closure, round(0.85 * size), side - size)
-            window.text(surface, words, (place.centerx, place.bottom - 1.4 * size), round(0.85 * size), TEXT, "center")
+            window.text(surface, words, (box.centerx, box.bottom - 1.4 * size), round(0.85 * size), TEXT, "center")
 
     def close(self) -> None:
         """Ends the thread."""
