@@ -116,6 +116,10 @@ class BagelWorldModel:
         pixels = torch.stack([to_pixels(Image.fromarray(self._fit(frame))) for frame in frames]).to(c.model.device)
         return list(to_bytes(c.autoencoder.decode(encode_latent(c, pixels))).cpu().numpy())
 
+    def with_sampler(self, sampler: SamplerConfig) -> BagelWorldModel:
+        """The same checkpoint with other settings, as in world.tuning."""
+        return BagelWorldModel(self.checkpoint, self._spec.model, sampler)
+
     def close(self) -> None:
         self._memo.clear()
 
