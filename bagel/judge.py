@@ -28,8 +28,9 @@ def chances_of_yes(checkpoint: Checkpoint, pictures: Sequence[SeenPicture], ques
     answers alike.
     """
     c, tokenizer = checkpoint, checkpoint.tokenizer
-    yes, no = first_tokens(tokenizer, YES), first_tokens(tokenizer, NO)
-    if set(yes) & set(no):
+    firsts, others = first_tokens(tokenizer, YES), first_tokens(tokenizer, NO)
+    yes, no = [t for t in firsts if t not in others], [t for t in others if t not in firsts]  # a lone blank says nothing
+    if not (yes and no):
         raise ModelError("this tokenizer begins yes and no with the same token: its model cannot judge")
     words = Words(tokenizer.prompt(question))
     contexts = prefill(c.model, tokenizer.image_markers, [EMPTY] * len(pictures), [[p, words] for p in pictures])
