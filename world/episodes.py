@@ -11,11 +11,11 @@ from gymnasium import spaces
 from PIL import Image, ImageOps
 
 from world import models, tasks
-from world.goals import Goal, Thing, distance
+from world.goals import Goal, Goals, Thing, distance
 from world.looks import Judge, Looks, Pixels, Remembered
 from world.moves import MAX_TEXT, TEXT_CHARACTERS
 from world.places import Draw, Places
-from world.rewards import Flags, Values
+from world.rewards import AtLeast, Flags, Values
 from world.tasks import PIXELS, TaskSettings
 from world.types import Action, Frame, Pose, Scene, State, WorldModel
 
@@ -88,6 +88,16 @@ class Episodes:
             goals = tuple(replace(goal, seen=(*goal.seen, state)) for goal, state in zip(goals, after, strict=True))
         rows = zip(after, goals, actions, strict=True)
         return Outcome([Episode(state, goal, action.text) for state, goal, action in rows], rewards, done)
+
+    def measure(self, goals: Goals, states: Sequence[State]) -> Values:
+        """What the task's ending compares with its threshold, [B]: likeness, or the judge's probability.
+
+        Raises ValueError where the task is judged by poses, or never ends.
+        """
+        ending = tasks.rules(self.settings, goals, self._eyes).ending
+        if not isinstance(ending, AtLeast):
+            raise ValueError(f"{self.settings.task} judged by {self.settings.way} compares nothing with a threshold")
+        return ending.measure(states)
 
     def space(self, scene: Scene) -> spaces.Space[Any]:
         """What is observed in `scene`; raises ValueError where it has nothing for the task."""
