@@ -42,18 +42,14 @@ def add_commands(commands: Any) -> None:
     )
     calibrate.add_argument("--scene", default="gallery", metavar="SCENE", help=f"of {', '.join(scene_names())}")
     calibrate.add_argument("--model", default="sim", metavar="ADDRESS", help="whose pictures are looked at")
-    calibrate.add_argument(
-        "--eyes", default=PIXELS, metavar="ADDRESS", help="pixels, or a BAGEL")
-    )
+    calibrate.add_argument("--eyes", default=PIXELS, metavar="ADDRESS", help="pixels, or a BAGEL")
     calibrate.add_argument("--walks", type=cli.count, default=48, metavar="N", help="half of them to check the rest")
     calibrate.add_argument("--out", type=Path, metavar="FILE", help="default: calibration.json beside the scene")
 
     study = _parser(commands, "study", "the claim: learnt in a dream, scored in the truth, over seeds", _study)
     _add_recipe(study, 100_000)
     study.add_argument("--model", default="tiny", metavar="ADDRESS", help="the dream")
-    study.add_argument(
-        "--seeds", type=cli.count, default=5, metavar="N", help="runs in dream and simulator each"
-    )
+    study.add_argument("--seeds", type=cli.count, default=5, metavar="N", help="runs in dream and simulator each")
     study.add_argument("--episodes", type=cli.count, default=200, metavar="N", help="by which each run is scored")
     study.add_argument("--out", type=Path, default=Path("out/study"), metavar="DIR", help="goes on with what is there")
 

@@ -83,10 +83,10 @@ def run_folder(out: Path, kind: str, seed: int) -> Path:
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     """The correlation of ranks, ties sharing theirs; 0 where one side has no order at all."""
-    ranks = [_ranks(np.array(values)) for values in (a, b)]
-    if any(r.min() == r.max() for r in ranks):
+    first, second = _ranks(np.array(a)), _ranks(np.array(b))
+    if min(len(set(first)), len(set(second))) < 2:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 class _Work:

@@ -29,7 +29,7 @@ def chances_of_yes(checkpoint: Checkpoint, pictures: Sequence[SeenPicture], ques
     """
     c, tokenizer = checkpoint, checkpoint.tokenizer
     firsts, others = first_tokens(tokenizer, YES), first_tokens(tokenizer, NO)
-    yes, no = [t for t in firsts if t not in others], [t for t in others if t not in firsts]  # a lone blank says nothing
+    yes, no = [t for t in firsts if t not in others], [t for t in others if t not in firsts]  # a blank says nothing
     if not (yes and no):
         raise ModelError("this tokenizer begins yes and no with the same token: its model cannot judge")
     words = Words(tokenizer.prompt(question))
