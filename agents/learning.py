@@ -70,6 +70,7 @@ def _add_recipe(parser: argparse.ArgumentParser, steps: int) -> None:
     parser.add_argument("--limit", type=cli.count, default=r.max_episode_steps, metavar="N", help="steps of an episode")
     ways = [way for way in get_args(JudgedBy) if way != "judge"]
     parser.add_argument("--judged-by", choices=ways, default=r.judged_by, help="what the reward looks at")
+    parser.add_argument("--eyes", default=r.eyes, metavar="ADDRESS", help="who compares pictures: pixels, or a BAGEL")
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -78,6 +79,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         args.scene,
         args.model,
         judged_by=args.judged_by,
+        eyes=args.eyes,
         num_envs=args.rows,
         num_steps=args.rollout,
         max_episode_steps=args.limit,
@@ -102,11 +104,11 @@ def _train(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     _need_packages()
-    from agents.policy import PolicyAgent
+    from agents.policy import PolicyAgent, read_checkpoint
     from agents.sb3 import numbers_of
     from agents.scoring import Chance, CopyLast, score
 
-    recipe = PolicyAgent(args.checkpoint, models.load_scene(args.scene or "gallery")).recipe
+    recipe = read_checkpoint(args.checkpoint)[0]
     scene = models.load_scene(args.scene or recipe.scene)
     numbers = numbers_of(recipe.moves, scene)
     players = {

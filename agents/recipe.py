@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from world.tasks import JudgedBy, PlacesKind, TaskName, TaskSettings
+from world.tasks import PIXELS, JudgedBy, PlacesKind, TaskName, TaskSettings
 
 MOVES: dict[str, tuple[str, ...]] = {
     "ReachGoal": ("forward", "left", "right"),
@@ -29,6 +29,7 @@ class Recipe:
     model: str = "tiny"
     seed: int = 0
     judged_by: JudgedBy = "pose"
+    eyes: str = PIXELS
     places: PlacesKind = "free"
     num_envs: int = 32
     max_episode_steps: int = 16
@@ -56,6 +57,7 @@ class Recipe:
 
     def settings(self, places: PlacesKind | None = None) -> TaskSettings:
         """The task as the policy meets it; `places` where it is measured, if elsewhere."""
+        seen = ("frame", "goal")
         return TaskSettings(
-            self.task, observe=("frame", "goal"), judged_by=self.judged_by, places=places or self.places
+            self.task, observe=seen, judged_by=self.judged_by, eyes=self.eyes, places=places or self.places
         )

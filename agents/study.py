@@ -103,13 +103,13 @@ class _Work:
         recipe = replace(self.plan.recipe, seed=seed, model=self.plan.recipe.model if kind == "dream" else TRUTH)
         told = (lambda point: watch(folder.name, point)) if watch else None
         policy = train(recipe, folder, self.plan.steps, NUM_RANKED, told, world)
-        return self._scored(folder / "score.json", PolicyAgent(policy, self.scene), self.truth)
+        return self._scored(folder / f"score-{self.plan.steps}", PolicyAgent(policy, self.scene), self.truth)
 
     def baseline(self, kind: str, seed: int) -> dict[str, float]:
         """Scores an agent that looks at nothing."""
         numbers = numbers_of(self.plan.recipe.moves, self.scene)
         player = Chance(numbers, seed) if kind == "chance" else CopyLast(numbers, seed)
-        return self._scored(self.out / f"{kind}-{seed}.json", player, self.truth)
+        return self._scored(self.out / f"{kind}-{seed}", player, self.truth)
 
     def ranked(self) -> tuple[list[float], list[float]]:
         """Returns in the dream and in the truth of what the first run in the dream was on its way."""
@@ -118,15 +118,16 @@ class _Work:
         players = [PolicyAgent(path, self.scene) for path in paths]
         both = [
             [
-                self._scored(folder / f"{path.stem}-in-{name}.json", player, model)["reward"]
+                self._scored(folder / f"{path.stem}-in-{name}", player, model)["reward"]
                 for path, player in zip(paths, players, strict=True)
             ]
             for name, model in (("dream", self.dream), ("truth", self.truth))
         ]
         return both[0], both[1]
 
-    def _scored(self, path: Path, player: Player, model: WorldModel) -> dict[str, float]:
-        """The means of a score."""
+    def _scored(self, stem: Path, player: Player, model: WorldModel) -> dict[str, float]:
+        """The means of a score over the plan's episodes."""
+        path = stem.with_name(f"{stem.name}-of-{self.plan.episodes}.json")
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
         found = score(player, model, self.scene, self.plan.recipe, self.plan.episodes)

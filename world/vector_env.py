@@ -44,6 +44,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **settings: Any,
     ) -> None:
+        self.closed = True  # until there is something to close: older Gymnasiums close what was never made
         self.render_mode = settings.pop("render_mode", None)
         if self.render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is rgb_array or None, got {self.render_mode!r}")
@@ -72,6 +73,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         self._rngs: list[np.random.Generator] = [seeding.np_random(None)[0] for _ in range(num_envs)]
         self._rows: list[Episode | None] = [None] * num_envs
         self._ended = np.zeros(num_envs, bool)
+        self.closed = False
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
