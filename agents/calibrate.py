@@ -115,7 +115,8 @@ def _measured(
     model: WorldModel, scene: Scene, settings: TaskSettings, num_walks: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
     """Measure, truth and walk of every picture, [N] each."""
-    floor, rng = SimulatorWorld(), np.random.default_rng(_SEED)
+    floor = model if isinstance(model, SimulatorWorld) else SimulatorWorld()
+    rng = np.random.default_rng(_SEED)
     episodes = Episodes(model, replace(settings, places="held_out"))
     try:
         rngs = [np.random.default_rng(_SEED + i) for i in range(num_walks)]
@@ -134,7 +135,8 @@ def _measured(
             truth.append(tasks.truth(settings.task, goals)(true, actions, true))
     finally:
         episodes.close()
-        floor.close()
+        if floor is not model:
+            floor.close()
     walks = np.tile(np.arange(num_walks), STEPS)
     return np.concatenate(values), np.concatenate(truth), walks
 

@@ -91,11 +91,12 @@ def score(player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: 
     no walls: only what is scored in the simulator is the truth.
     """
     episodes = Episodes(model, recipe.settings("held_out"))
+    floor = model if isinstance(model, SimulatorWorld) else SimulatorWorld()
     parts = []
     try:
         for first in range(0, num, _BATCH):
             rngs = [np.random.default_rng(seed + i) for i in range(first, min(first + _BATCH, num))]
-            parts.append(_play(player, episodes, scene, rngs, recipe))
+            parts.append(_play(player, episodes, floor, scene, rngs, recipe))
     finally:
         episodes.close()
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -103,11 +104,15 @@ def score(player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: 
 
 
 def _play(
-    player: Player, episodes: Episodes, scene: Scene, rngs: Sequence[np.random.Generator], recipe: Recipe
+    player: Player,
+    episodes: Episodes,
+    floor: SimulatorWorld,
+    scene: Scene,
+    rngs: Sequence[np.random.Generator],
+    recipe: Recipe,
 ) -> tuple[NDArray[np.float64], ...]:
     """The columns of a Score for one batch; rows that have reached their goal rest."""
     now = episodes.begin([scene] * len(rngs), rngs)
-    floor = SimulatorWorld()
     fewest = np.array([_fewest(episode, floor, recipe) for episode in now], np.float64)
     success, steps, metres, reward = (np.zeros(len(now)) for _ in range(4))
     for _ in range(recipe.max_episode_steps):

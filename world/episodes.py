@@ -46,7 +46,7 @@ class Episodes:
     def __init__(self, model: WorldModel, settings: TaskSettings) -> None:
         """Raises WorldError where the eyes cannot be had, ValueError where they cannot do what the settings ask."""
         self.model, self.settings = model, settings
-        self._places = Places(settings.task, settings.places)
+        self._places = Places(settings.task, settings.places, model)
         self._seer: WorldModel | None = None
         self._eyes = self._open_eyes() if settings.sees else Remembered()
         self._things: dict[str, tuple[Thing, ...]] = {}

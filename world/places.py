@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from world import models
 from world.goals import Facing, Thing, Within
 from world.tasks import PlacesKind, TaskName
-from world.types import Action, Frame, Pose, Scene, Start, TrueWorld
+from world.types import Action, Frame, Pose, Scene, Start, TrueWorld, WorldModel
 from world.walks import HELD_OUT, Stroll
 
-NUM_PLACES = 4096  # free places that training draws from, and as many that are held out
+NUM_PLACES = 1024  # free places that training draws from, and as many that are held out
 NEAREST, FARTHEST = 2, 8  # steps of a stroll from a free place to the goal
 MOVES = ("forward", "left", "right")  # that such a stroll is made of
 MOST_TURNS = 6  # by which an object is away from how it is wanted
@@ -33,6 +33,7 @@ class Draw:
     turns: int = 0  # actions of the vocabulary by which the object is to be turned, + to the left
 
 
+@runtime_checkable
 class Walkable(TrueWorld, Protocol):
     """A true world that also tells where a move would lead, without drawing."""
 
@@ -42,11 +43,13 @@ class Walkable(TrueWorld, Protocol):
 
 
 class Places:
-    """Draws episodes. Free places are drawn by the simulator, which is opened when it is first needed."""
+    """Draws episodes. Free places are drawn by the simulator: the model, where it is one, else one that is opened when
+    it is first needed."""
 
-    def __init__(self, task: TaskName, kind: PlacesKind) -> None:
+    def __init__(self, task: TaskName, kind: PlacesKind, model: WorldModel) -> None:
         self._task, self._kind = task, kind
-        self._true: Walkable | None = None
+        self._true = model if isinstance(model, Walkable) else None
+        self._owns_true = self._true is None
         self._memo: OrderedDict[tuple[str, int], Draw] = OrderedDict()
 
     def draw(self, scene: Scene, rng: np.random.Generator, things: Sequence[Thing], start: Start | None = None) -> Draw:
@@ -73,7 +76,7 @@ class Places:
 
     def close(self) -> None:
         """Closes the simulator, if it was needed."""
-        if self._true is not None:
+        if self._owns_true and self._true is not None:
             self._true.close()
             self._true = None
 

@@ -125,12 +125,12 @@ def test_the_baselines_are_scored_on_the_same_episodes() -> None:
     recipe = Recipe("RotateObject", "tabletop", max_episode_steps=6, judged_by="pose")
     scene, truth = load_scene("tabletop"), SimulatorWorld(16)
     numbers = np.array([i for i, action in enumerate(scene.actions) if action.object_yaw])
-    chance, copying = (score(kind(numbers), truth, scene, recipe, 12) for kind in (Chance, CopyLast))
+    chance, copying = (score(kind(numbers), truth, scene, recipe, 4) for kind in (Chance, CopyLast))
     assert (chance.fewest == copying.fewest).all()  # the same episodes
     assert ((copying.fewest >= 1) & (copying.fewest <= 6)).all()
     assert 0.2 < copying.success.mean() < 0.8  # one way in two is right, and all of them are short enough
     assert (copying.spl == copying.success).all()  # whoever turns the right way makes no move too many
-    assert chance.success.mean() < copying.success.mean()
+    assert chance.spl.mean() <= copying.spl.mean()
     assert copying.metres.sum() == 0.0
     estimate = copying.estimates()["success"]
     assert estimate.low <= estimate.value <= estimate.high
