@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from agents.recipe import MOVES, Recipe
+from scenes.estimates import Estimate
 from scenes.library import calibration_path, scene_names
 from world import cli, models
 from world.errors import ModelError
@@ -112,17 +113,16 @@ def _evaluate(args: argparse.Namespace) -> None:
     scene = models.load_scene(args.scene or recipe.scene)
     numbers = numbers_of(recipe.moves, scene)
     players = {
-        "the policy": PolicyAgent(args.checkpoint, scene),
-        "random moves": Chance(numbers),
-        "copying the last move": CopyLast(numbers),
+        "policy": PolicyAgent(args.checkpoint, scene),
+        "random": Chance(numbers),
+        "copying": CopyLast(numbers),
     }
     table = Table("", *_TITLES.values(), title=f"{recipe.task} in {scene.name}, {args.model}: {args.episodes} episodes")
     model = models.load(args.model)
     try:
         for name, player in players.items():
             found = score(player, model, scene, recipe, args.episodes).estimates()
-            cells = [f"{found[m].value:.2f} ({found[m].low:.2f} to {found[m].high:.2f})" for m in _TITLES]
-            table.add_row(name, *cells)
+            table.add_row(name, *(_cell(found[measure]) for measure in _TITLES))
     finally:
         model.close()
     Console().print(table)
@@ -169,9 +169,14 @@ def _study(args: argparse.Namespace) -> None:
     write_page(page, plan, result)
     table = Table("scored in the simulator", "success", "SPL", "moves", "way, m")
     for kind, row in result.table.items():
-        table.add_row(kind, *(figure(estimate) for estimate in row.values()))
+        table.add_row(kind, *(_cell(estimate) for estimate in row.values()))
     Console().print(table)
     print(f"dream / truth: {figure(result.share)}; rank correlation {result.rank_correlation:.2f}\n{page}")
+
+
+def _cell(estimate: Estimate) -> str:
+    """The value and half of its 95% interval."""
+    return f"{estimate.value:.2f} ± {(estimate.high - estimate.low) / 2:.2f}"
 
 
 def _progress() -> Progress:
