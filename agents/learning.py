@@ -143,7 +143,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         model.close()
     path = args.out or calibration_path(scene.name)
     save(path, settings, found)
-    table = Table("", "", title=f"{args.task} by the eyes of {args.eyes}, pictures of {found.model} in {scene.name}")
+    table = Table(f"{args.task} in {scene.name}", f"{args.eyes} on pictures of {found.model}")
     for name in ("auc", "calibration_error", "threshold", "precision", "recall", "share"):
         table.add_row(name.replace("_", " "), f"{getattr(found, name):.3f}")
     Console().print(table)
