@@ -74,7 +74,7 @@ def save(path: Path, settings: TaskSettings, found: Calibration) -> None:
     """Writes it beside what else is known of the scene; the file appears whole or not at all."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     eyes = settings.eyes if settings.way == "picture" else f"judge {settings.eyes}"
-    rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(found).items()}
+    rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(found).items()}
     known[f"{settings.task} {eyes}"] = rounded
     atomic_write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
 
@@ -87,11 +87,12 @@ def auc(values: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
 
 
 def best_threshold(values: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """The value from which on "done" has the largest F1."""
+    """The value from which on "done" has the largest F1; midway to the next value below, which leaves room."""
     candidates = np.unique(values)
     hits = np.array([(truth & (values >= c)).sum() for c in candidates])
     chosen = np.array([(values >= c).sum() for c in candidates])
-    return float(candidates[np.argmax(2 * hits / (chosen + truth.sum()))])
+    best = int(np.argmax(2 * hits / (chosen + truth.sum())))
+    return float(candidates[max(best - 1, 0) : best + 1].mean())
 
 
 def logistic(values: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
