@@ -23,7 +23,7 @@ _WAYS: dict[TaskName, tuple[JudgedBy, ...]] = {  # the first is the default
     "Explore": ("picture", "pose"),
     "ReachGoal": ("picture", "pose"),
     "FindObject": ("pose", "judge"),
-    "RotateObject": ("picture", "pose"),
+    "RotateObject": ("pose", "picture"),
 }
 _SHOWN: dict[TaskName, tuple[str, ...]] = {
     "Explore": ("frame",),
