@@ -39,8 +39,9 @@ def write_page(path: Path, plan: Plan, result: Result) -> None:
         f"{recipe.model} · reward by {recipe.judged_by}"
     )
     lines = [_line(out, kind, plan.seeds) for kind in ("dream", "truth")]
+    curves = line_plot("success while learning, each in its own world", "share", lines)
     share = f"Of the success of training in the simulator, training in the dream has {figure(result.share)}."
-    ranks = f"Rank correlation of the returns of {len(result.true_returns)} policies: {result.rank_correlation:.2f}."
+    ranks = f"Rank correlation of the returns of {len(result.true_returns)} snapshots: {result.rank_correlation:.2f}."
     atomic_write_text(
         path,
         html(
@@ -50,7 +51,7 @@ def write_page(path: Path, plan: Plan, result: Result) -> None:
                 table_of("".join(f'<th title="{escape(d)}">{n}</th>' for n, d in _MEASURES.values()), _rows(result)),
                 f"<p>{share} {ranks}</p>",
                 "<h2>Learning</h2>",
-                line_plot("success while learning, each in its own world", "share", lines),
+                f'<div class="plots">{curves}</div>',
                 _ranking(result),
                 "<p class='soft'>Intervals: 95%, bootstrap over seeds. In a dream success is dead-reckoned.</p>",
             ],
