@@ -10,6 +10,7 @@ from typing import Any
 
 from world.endpoints import is_endpoint, read_endpoint
 from world.errors import ModelError
+from world.goals import Thing
 from world.settings import SamplerConfig
 from world.types import Scene, WorldModel
 
@@ -21,6 +22,8 @@ DIRECTORY = "bagel.addresses:load"  # a checkpoint directory in the release layo
 REMOTE = "world.client:load"  # ipc://PATH or tcp://HOST:PORT, where a server keeps the model
 _HUB = re.compile(r"((hf|modelscope):)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SCENES = "scenes.library:load_scene"
+THINGS = "scenes.library:load_things"
+THRESHOLDS = "scenes.library:load_threshold"
 
 
 def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> WorldModel:
@@ -60,6 +63,16 @@ def load_scene(address: str) -> Scene:
     Raises SceneError with what to do when the address does not work.
     """
     return _resolve(SCENES)(address)
+
+
+def load_things(scene: Scene) -> tuple[Thing, ...]:
+    """What can be looked for in a shipped scene; nothing in any other."""
+    return _resolve(THINGS)(scene.name)
+
+
+def load_threshold(scene: str, task: str, eyes: str) -> float | None:
+    """The likeness or probability that `python -m agents calibrate` chose for a scene; None where nobody did."""
+    return _resolve(THRESHOLDS)(scene, task, eyes)
 
 
 def _resolve(entry: str) -> Callable[..., Any]:
