@@ -184,10 +184,10 @@ def test_settings_count_from_the_next_step_on(at_window: Callable[..., Hand]) ->
     hand.tap(pygame.K_DOWN, pygame.K_RIGHT, pygame.K_ESCAPE)
     hand.walk(pygame.K_UP)
     assert world.steps == [5, 7]
-    assert hand.game.sampler == SamplerConfig(7, 3.0, 1.0, 1.0)
+    assert hand.game.worlds.sampler == SamplerConfig(7, 3.0, 1.0, 1.0)
     hand.walk(pygame.K_o)
     hand.tap(pygame.K_DOWN, pygame.K_LEFT, pygame.K_ESCAPE)
-    assert hand.game.sampler is None
+    assert hand.game.worlds.sampler is None
 
 
 @pytest.mark.parametrize("world", [ToyWorld(), Tunable()])

@@ -163,7 +163,7 @@ def walk_far(game: Game, num_steps: int) -> None:
 def test_two_thousand_states_keep_the_window_whole(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     walk_far(hand.game, 1200)
-    hand.game.go_to(600)
+    hand.game.go(lambda tree: tree.at(600))
     walk_far(hand.game, 1)
     hand.game.undo()
     hand.tap(pygame.K_RIGHT)

@@ -10,10 +10,12 @@ import pygame
 from scenes.floor import floor_of
 from tests import hand as hands
 from tests.hand import Hand, ToyTruth, likeness
-from tests.world.toy_world import toy_scene
+from tests.world.toy_world import ToyWorld, draw, toy_scene
 from world import models
 from world.closure import returned_to
 from world.errors import RenderError
+from world.recording import frame_digest
+from world.replay import again
 from world.surroundings import Surroundings
 from world.truth import TruthBeside
 from world.types import Pose, TrueWorld
@@ -148,3 +150,30 @@ def test_the_map_has_walls_where_the_simulator_knows_them(at_window: Callable[..
     pygame.display.set_mode((1200, 900), pygame.RESIZABLE)
     hand.player.tick()
     hand.until(lambda: hand.player.hud.minimap._drawn_for and hand.player.hud.minimap._drawn_for[3])
+
+
+def test_one_key_goes_on_in_the_truth_and_another_time_back_in_the_dream(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()})
+    hand.walk(pygame.K_UP, pygame.K_k)
+    assert hand.game.address == "sim"
+    np.testing.assert_array_equal(hand.state.frame, draw(hand.state.pose, 0, 0))
+    hand.walk(pygame.K_LEFT, pygame.K_k, pygame.K_UP)
+    assert hand.game.address == "toy"
+    assert hand.state.step == 3
+    session = hand.game.history.session(hand.game.walker)
+    assert session.model == "toy"
+    drawn = list(again(ToyWorld(), session))
+    assert [frame_digest(state.frame) for state in drawn] == list(session.digests[0])
+
+
+def test_walking_anew_is_walking_at_home(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()})
+    hand.walk(pygame.K_k, pygame.K_HOME)
+    assert (hand.game.address, hand.state.step) == ("toy", 0)
+
+
+def test_a_picture_has_no_truth_to_walk_in(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()}, toy_scene())
+    hand.walk(pygame.K_k)
+    assert "does not know this picture" in hand.player.overlay.notice
+    assert hand.game.address == "toy"

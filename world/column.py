@@ -113,7 +113,7 @@ def as_sentence(words: str) -> str:
 
 def _evaluations(game: Game) -> str:
     """Of the model for a frame, and what waits."""
-    sampler = game.sampler or game.own_sampler
+    sampler = game.worlds.sampling
     num = sampler.num_timesteps - 1 if sampler else game.watch.num_evaluations
     told = f"{num} evaluation{'' if num == 1 else 's'}" if num else "one go"
     return f"{told}, {game.waiting} waiting" if game.waiting else told

@@ -25,8 +25,8 @@ from world.tuning import Twins
 from world.types import Action, Frame, Pose, Scene, State, WorldModel
 from world.watching import Watch
 from world.words import follows
+from world.worlds import TRUTH, Worlds
 
-_ROUGH = 2  # points of the time grid, one evaluation: while keys are held, where frames are refined
 _PATIENCE = 0.1  # s of rest before futures are imagined
 
 
@@ -48,23 +48,25 @@ class Game:
         self.stage = stage
         self.scene = scene
         self.seed = seed
-        self.address = address
         self.options = Options()
-        self.sampler: SamplerConfig | None = None  # None: as the model was opened
         self.history = History()  # another one for another scene
         self.futures = LookAhead()
         self.pace = Pace()
         self.watch = Watch()  # of the step in the making, or of the last one
         self.problem = ""  # what went wrong, for a person; the state before it stays usable
         self.comparison: Comparison | None = None  # of the session that is walked again, or was last
-        self._open_model = open_model
-        self._twins: Twins | None = None
+        self.worlds = Worlds(open_model, address)
         self._worker = Worker("model")
         self._desk = Desk(self._worker)
         self._ahead: list[Action] = []  # steps that follow the running one
         self._fresh: list[State] = []  # seen since the last poll
         self._rests_from = 0.0  # on the monotonic clock, from when futures may be imagined
         self.reset()
+
+    @property
+    def address(self) -> str:
+        """The model that makes the next step."""
+        return self.worlds.address
 
     @property
     def timeline(self) -> Timeline:
@@ -84,17 +86,13 @@ class Game:
     @property
     def model(self) -> WorldModel | None:
         """The model that makes the next step; None while it loads."""
-        return self._twins.model if self._twins else None
-
-    @property
-    def own_sampler(self) -> SamplerConfig | None:
-        """The settings that the model was opened with; None where they cannot be changed."""
-        return self._twins.sampler if self._twins else None
+        return self.worlds.here.model if self.worlds.here else None
 
     @property
     def walker(self) -> Walker:
         """Who walks, for a session."""
-        return Walker(self.model.spec.model if self.model else self.address, self.seed, self.own_sampler)
+        home = self.worlds.at_home
+        return Walker(home.model.spec.model if home else self.worlds.home, self.seed, home.sampler if home else None)
 
     @property
     def doing(self) -> str:
@@ -132,20 +130,10 @@ class Game:
         """Back to the state before; a step in the making is given up instead. False at the beginning of the walk."""
         return self.cancel() or self.history.be(self.timeline.undone())
 
-    def redo(self) -> bool:
-        """Forth again, where the walk went last; a step in the making is given up. False at the end of the walk."""
+    def go(self, way: Callable[[Timeline], Timeline]) -> bool:
+        """To another place of the tree; a step in the making is given up. False where the way leads nowhere else."""
         self.cancel()
-        return self.history.be(self.timeline.redone())
-
-    def go_to(self, node: int) -> bool:
-        """To any node of the timeline; a step in the making is given up. False when one is there already."""
-        self.cancel()
-        return self.history.be(self.timeline.at(node))
-
-    def go_to_next_bookmark(self) -> bool:
-        """To the next bookmark. False when there is none elsewhere."""
-        self.cancel()
-        return self.history.be(self.timeline.at_next_bookmark())
+        return self.history.be(way(self.timeline))
 
     def bookmark(self) -> bool:
         """Sets a bookmark here, or takes it away; whether there is one now."""
@@ -178,12 +166,23 @@ class Game:
         """Begins a walk in `scene`; the walk so far stays until the new one is there."""
         self.problem = ""
         self._abandon()
+        self.worlds.go_to(self.worlds.home)
         self._desk.when_free(lambda: self._start(scene))
+
+    def switch(self) -> bool:
+        """Goes on in the truth from the very same place, or back in the dream; False where there is no truth."""
+        if self.worlds.other == TRUTH and not self.scene.simulated:
+            return False
+        self.problem = ""
+        self._abandon()
+        self._desk.when_free(lambda: self._switch(self.worlds.other))
+        return True
 
     def reopen(self, session: Session) -> None:
         """Walks a session again: its tree grows as it was, and its pictures are compared with those recorded."""
         self.problem = ""
         self._abandon()
+        self.worlds.go_to(self.worlds.home)
         self._desk.when_free(lambda: self._reopen(Reopening(session)))
 
     def anchor(self, frame: Frame, pose: Pose) -> None:
@@ -196,18 +195,16 @@ class Game:
     def tune(self, sampler: SamplerConfig | None) -> bool:
         """Other settings from the next step on; False, with the problem told, where the model takes none."""
         try:
-            if self._twins is not None and self._twins.sampler is None:
-                self._twins.of(sampler)
+            self.worlds.tune(sampler)
         except WorldError as error:
             self.problem = str(error)
             return False
-        self.sampler = None if sampler == self.own_sampler else sampler
         self.futures.forget()
         return True
 
     def rest(self) -> None:
         """No key is down: what was drawn roughly is drawn again, then the likely next frames are imagined."""
-        state, twins = self.state, self._twins
+        state, twins = self.state, self.worlds.here
         if self._desk.kind or state is None or twins is None:
             return
         here = self.timeline.here
@@ -233,12 +230,12 @@ class Game:
     def close(self, timeout: float = 5.0) -> None:
         """Ends the thread, waiting at most `timeout` s for a running job, and closes the models."""
         self._abandon()
-        self._worker.run(lambda: self._twins.close() if self._twins else None)  # where it worked: OpenGL is a thread's
+        self._worker.run(self.worlds.close)  # where they worked: OpenGL is a thread's
         self._worker.close(timeout)
         self.history.close()
 
     def _walk(self, actions: list[Action], rough: bool) -> None:
-        state, twins, here = self.state, self._twins, self.timeline.here
+        state, twins, here = self.state, self.worlds.here, self.timeline.here
         if state is None or twins is None:
             return
         action, self._ahead = actions[0], actions[1:]
@@ -249,30 +246,26 @@ class Game:
         self.problem = ""
         place = self.history.nodes[here].state
         if self.futures.at(place) and (future := self.futures.take(place, action)):
-            made = Made(self.sampler, future.batch if len(future.batch) > 1 else ())
-            self._append(future.state, here, node_of(future.state, action, made))
+            made = Made(self.worlds.sampler, future.batch if len(future.batch) > 1 else ())
+            self._append(future.state, here, node_of(future.state, action, self.worlds.told(future.state, made)))
             self.pace.stepped(None)
             if self._ahead:
                 self._walk(self._ahead, rough)
             return
-        request = Request(state, action, self._sampler(rough))
+        roughly = rough and self.options.refine
+        request = Request(state, action, self.worlds.rough_sampler if roughly else self.worlds.sampler)
 
         def take(drawn: tuple[State, Node]) -> None:
             self.pace.stepped(self._worker.last_seconds)
             after, node = drawn
-            self._append(after, here, replace(node, rough=request.sampler != self.sampler))
+            rough, made = request.sampler != self.worlds.sampler, self.worlds.told(after, node.made)
+            self._append(after, here, replace(node, rough=rough, made=made))
 
         self._run("step", request, twins, take)
 
-    def _sampler(self, rough: bool) -> SamplerConfig | None:
-        own = self.sampler or self.own_sampler
-        if not rough or not self.options.refine or own is None or own.num_timesteps <= _ROUGH:
-            return self.sampler
-        return replace(own, num_timesteps=_ROUGH)
-
     def _refine(self, twins: Twins, here: int, action: Action) -> None:
         """The same step with all evaluations, in the place of what was drawn roughly."""
-        request = Request(self.shelf.state(self.timeline.parents[here]), action, self.sampler)
+        request = Request(self.shelf.state(self.timeline.parents[here]), action, self.worlds.sampler)
 
         def take(drawn: tuple[State, Node]) -> None:
             if not self.timeline.children(here):
@@ -288,14 +281,28 @@ class Game:
         """Imagines what is likely next, all in one batch; whatever is asked for meanwhile goes first."""
         possible = [action for action in state.scene.actions if follows(twins.model.spec, action)]
         actions = likely(self.history.actions(), possible, self.options.look_ahead)
-        sampler, futures = self.sampler, self.futures
+        sampler, futures = self.worlds.sampler, self.futures
         self.watch = watch = Watch(draws=False)
 
         def take(states: list[State]) -> None:
-            if sampler == self.sampler:
+            if sampler == self.worlds.sampler:
                 futures.put(place, actions, states)
 
         self._desk.run(LOOK, lambda: watch.step(twins.of(sampler), [state] * len(actions), actions), take)
+
+    def _switch(self, address: str) -> None:
+        state, here = self.state, self.timeline.here
+        if state is None:
+            return
+
+        def take(seen: State | None) -> None:
+            self.worlds.go_to(address)
+            self.pace = Pace()
+            self.futures.forget()
+            if seen is not None:
+                self._append(seen, here, node_of(seen, None, Made(given=seen.frame, pose=seen.pose)))
+
+        self._desk.run("load", lambda: self.worlds.seen_from(address, state), take)
 
     def _start(self, scene: Scene) -> None:
         def take(state: State) -> None:
@@ -303,8 +310,8 @@ class Game:
                 self._forget(scene)
             self._append(state, NOWHERE, node_of(state, None))
 
-        kind = "start" if self._twins else "load"
-        self._desk.run(kind, lambda: self._opened().model.reset([scene], [self.seed])[0], take)
+        kind = "start" if self.worlds.here else "load"
+        self._desk.run(kind, lambda: self.worlds.opened(self.address).model.reset([scene], [self.seed])[0], take)
 
     def _reopen(self, reopening: Reopening) -> None:
         """One job a step, so that the tree is seen to grow."""
@@ -323,12 +330,9 @@ class Game:
             end, bookmarks = reopening.end()
             self.history.be(replace(self.timeline.at(end), bookmarks=bookmarks))
 
-        self._desk.run("reopen" if self._twins else "load", lambda: reopening.draw(self._opened()), take)
-
-    def _opened(self) -> Twins:
-        if self._twins is None:
-            self._twins = Twins(self._open_model(self.address))
-        return self._twins
+        self._desk.run(
+            "reopen" if self.worlds.here else "load", lambda: reopening.draw(self.worlds.opened(self.address)), take
+        )
 
     def _append(self, state: State, parent: int, node: Node) -> None:
         try:

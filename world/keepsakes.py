@@ -84,7 +84,7 @@ class Keepsakes:
         paths = [self._free_path(f"{game.scene.name}-path", suffix) for suffix in (".gif", ".png", ".ndjson")]
         shown = [path[k] for k in np.unique(np.linspace(0, len(path) - 1, min(len(path), MOST)).round().astype(int))]
         frames, labels = [history.shelf.frame(n) for n in shown], [history.words(n) for n in shown]
-        lines = [log_header(game.model.spec, history.shelf.state(path[0]), game.sampler or game.own_sampler)]
+        lines = [log_header(game.model.spec, history.shelf.state(path[0]), game.worlds.sampling)]
         for node in path[1:]:
             if (action := history.nodes[node].action) is not None:
                 lines.append(log_step(history.shelf.state(node), action))

@@ -53,7 +53,7 @@ MOVES: tuple[Binding, ...] = (
 VERBS: tuple[Binding, ...] = (
     Binding("say what to do", ("type",), (("/",),)),
     Binding("undo, redo", ("undo", "redo"), (("backspace",), ("y",))),
-    Binding("truth beside, anchor", ("truth", "anchor"), (("t",), ("ctrl+a",))),
+    Binding("truth beside, within", ("truth", "switch"), (("t",), ("k",))),
     Binding("map, look ahead", ("map", "look ahead"), (("m",), ("l",))),
     Binding("video, picture", ("video", "picture"), (("r", "v"), ("g", "f12"))),
     Binding("scenes, settings", ("scenes", "settings"), (("tab",), ("o",))),
@@ -65,6 +65,7 @@ MORE: tuple[Binding, ...] = (  # on the sheet of all keys alone
     Binding("take a step early", ("accept",), (("return",),)),
     Binding("bookmark, next one", ("bookmark", "next bookmark"), (("b",), ("j",))),
     Binding("compare branches", ("compare",), (("c",),)),
+    Binding("anchor on the truth", ("anchor",), (("ctrl+a",),)),
     Binding("again, next scene", ("reset", "next scene"), (("home",), ("ctrl+n",))),
     Binding("pause, one step", ("pause", "step"), (("p",), ("n",))),
     Binding("save the session", ("save",), (("ctrl+s",),)),

@@ -146,7 +146,7 @@ class Player:
             strip.scroll(event.x - event.y)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
             if (node := strip.node_at(event.pos)) is not None:
-                self.game.go_to(node)
+                self.game.go(lambda tree: tree.at(node))
         elif event.type == pygame.KEYDOWN:
             self._press(event)
         else:

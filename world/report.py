@@ -16,7 +16,7 @@ def report(game: Game) -> str:
     """About the walk as it is now; pictures and paths are left out."""
     spec = game.model.spec if game.model else None
     state, times = game.state, game.pace.p50_p99()
-    sampler = game.sampler or game.own_sampler
+    sampler = game.worlds.sampling
     lines = [
         f"python {platform.python_version()}, {platform.system()} {platform.machine()}",
         ", ".join(f"{package} {_version(package)}" for package in PACKAGES),

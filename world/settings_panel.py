@@ -84,7 +84,7 @@ class SettingsPanel:
     @property
     def sampler(self) -> SamplerConfig | None:
         """As it is now; None where the model's cannot be changed from here."""
-        return self._game.sampler or self._game.own_sampler
+        return self._game.worlds.sampling
 
     @property
     def rows(self) -> list[Setting]:

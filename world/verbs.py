@@ -10,6 +10,7 @@ from world.panels import KeySheet, SentencePanel
 from world.prompt import Prompt
 from world.report import report
 from world.settings_panel import SettingsPanel
+from world.timeline import Timeline
 
 if TYPE_CHECKING:
     from world.player import Player
@@ -24,11 +25,11 @@ def do(player: Player, verb: str) -> None:
         case "undo":
             _tell_unless(player, game.undo(), "This is where the walk begins")
         case "redo":
-            _tell_unless(player, game.redo(), "This is where the walk ends")
+            _tell_unless(player, game.go(Timeline.redone), "This is where the walk ends")
         case "bookmark":
             player.tell("Bookmark set" if game.bookmark() else "Bookmark taken away")
         case "next bookmark":
-            _tell_unless(player, game.go_to_next_bookmark(), "No bookmark elsewhere: B sets one")
+            _tell_unless(player, game.go(Timeline.at_next_bookmark), "No bookmark elsewhere: B sets one")
         case "accept":
             _tell_unless(player, game.accept(), "No step in the making that could be taken early")
         case "compare":
@@ -47,6 +48,8 @@ def do(player: Player, verb: str) -> None:
             _tell_unless(player, not why, why)
         case "anchor":
             _anchor(player)
+        case "switch":
+            _tell_unless(player, game.switch(), "No truth to walk in: the simulator does not know this picture")
         case "map":
             player.hud.minimap.shown = not player.hud.minimap.shown
         case "look ahead":

@@ -158,7 +158,7 @@ def _walk(player: Player, num_states: int) -> None:
     step = 0
     while len(game.timeline) < num_states:
         if step % 500 == 0:
-            game.go_to(len(game.timeline) // 2)
+            game.go(lambda tree: tree.at(len(tree) // 2))
         game.act(left if step // 500 % 2 else right)
         while game.doing:
             game.poll()
