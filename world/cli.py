@@ -16,7 +16,7 @@ from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
 
-MODEL_HELP = "tiny, sim, a checkpoint directory, or where one is served: ipc://PATH, tcp://HOST:PORT"
+MODEL_HELP = "tiny, sim, a checkpoint directory, or where one is served: ipc://PATH, tcp://HOST:PORT, http://HOST:PORT"
 
 _MOST = 10_000_000  # of anything that is counted
 

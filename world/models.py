@@ -18,13 +18,15 @@ MODELS = {
 }
 DIRECTORY = "bagel.world_model:load_directory"  # any checkpoint directory in the release layout
 REMOTE = "world.client:load"  # ipc://PATH or tcp://HOST:PORT, where a server keeps the model
+ENGINE = "world.engine:load"  # http(s)://HOST:PORT, an OpenAI-style engine, or several with commas between
 SCENES = "scenes.library:load_scene"
 
 
 def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> WorldModel:
     """The world model at `address`: "tiny", "sim", a checkpoint directory in BAGEL's release layout, or a server's.
 
-    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key.
+    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key; an
+    OpenAI-style engine's is http://HOST:PORT, or several, and what world.engine.EngineAddress says behind a "?".
     `sampler` None means the model's own default; `device` None means CUDA where there is one, else the CPU.
     Raises ModelError with what to do when the address does not work.
     """
@@ -41,6 +43,8 @@ def entry_of(address: str) -> str:
         except ValueError as error:
             raise ModelError(str(error)) from error
         return REMOTE
+    if address.startswith(("http://", "https://")):
+        return ENGINE
     if address and Path(address).is_dir():
         return DIRECTORY
     names = ", ".join(MODELS)
