@@ -1,4 +1,4 @@
-"""`python -m agents walk`: an agent walks through the Gymnasium environment; video, contact sheet and log are kept."""
+"""Who acts in worlds: an agent's walk, kept as a film; datasets of many; planners measured against chance."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
+from agents import pursuit
 from agents.base import Agent
 from agents.simple import RandomAgent, ScriptedAgent
 from world import cli, models
@@ -26,8 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     walk.add_argument("--steps", type=cli.count, metavar="N", help="default: 24, or the length of the script")
     walk.add_argument("--out", type=Path, default=Path("out/agent"), metavar="DIR", help="for the recordings")
     cli.add_model_arguments(walk)
+    walk.set_defaults(run=_walk)
+    pursuit.add_pursue(commands)
     args = parser.parse_args(argv)
-    return cli.run(lambda: _walk(args))
+    return cli.run(lambda: args.run(args))
 
 
 def _walk(args: argparse.Namespace) -> None:
