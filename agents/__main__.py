@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from agents import pursuit
+from agents import convert, pursuit, rollout
 from agents.base import Agent
 from agents.simple import RandomAgent, ScriptedAgent
 from world import cli, models
@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     walk.add_argument("--out", type=Path, default=Path("out/agent"), metavar="DIR", help="for the recordings")
     cli.add_model_arguments(walk)
     walk.set_defaults(run=_walk)
+    rollout.add_rollout(commands)
+    convert.add_convert(commands)
     pursuit.add_pursue(commands)
     args = parser.parse_args(argv)
     return cli.run(lambda: args.run(args))
