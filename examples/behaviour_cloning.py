@@ -39,7 +39,7 @@ def examples(episodes: list[minari.EpisodeData]) -> tuple[Tensor, Tensor]:
     return nn.functional.interpolate(frames, (32, 32), mode="area"), actions
 
 
-def main(name: str, epochs: int = 150) -> None:
+def main(name: str, epochs: int = 300) -> None:
     dataset = minari.load_dataset(name)
     space = dataset.action_space
     if not isinstance(space, spaces.Discrete) or dataset.total_episodes < 2:
@@ -51,7 +51,7 @@ def main(name: str, epochs: int = 150) -> None:
     torch.manual_seed(0)
     network = policy(int(space.n))
     network(frames[:1])  # the lazy layer learns its size
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     for _ in range(epochs):
         loss = nn.functional.cross_entropy(network(frames), actions)
         optimizer.zero_grad()

@@ -177,7 +177,7 @@ def test_a_session_with_sentences_becomes_text(tmp_path: Path) -> None:
 
 def test_what_was_cloned_from_a_dataset_acts_as_its_author(tmp_path: Path) -> None:
     """The example of behaviour cloning, on somebody whose every move can be told from what is seen."""
-    flags = ["--agent", "script", "--script", "left*2 forward*2 back", "--episodes", "8"]
+    flags = ["--agent", "script", "--script", "left*2 forward*2 back", "--episodes", "16"]
     assert main([*ROLLOUT, *flags, "--out", str(tmp_path)]) == 0
     command = [sys.executable, "-W", "error", str(ROOT / "examples" / "behaviour_cloning.py")]
     environment = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path)}
