@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from agents import convert, pursuit, rollout
+from agents import convert, pursuit, rollout, throughput
 from agents.base import Agent
 from agents.simple import RandomAgent, ScriptedAgent
 from world import cli, models
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     walk.set_defaults(run=_walk)
     rollout.add_rollout(commands)
     convert.add_convert(commands)
+    throughput.add_throughput(commands)
     pursuit.add_pursue(commands)
     args = parser.parse_args(argv)
     return cli.run(lambda: args.run(args))

@@ -71,6 +71,7 @@ class ClusterTroupe:
         """Raises WorldError where there is no cluster, and what the rollout's scene or model address are at fault."""
         models.load_scene(rollout.stage.scene)
         addresses = _addresses(rollout, cluster)
+        self.num_lost = 0  # workers that died while they played
         self._ray = _connected(cluster, len(addresses))
         try:
             self._start(rollout, cluster, addresses)
@@ -101,6 +102,7 @@ class ClusterTroupe:
                 if getattr(error, "actor_init_failed", False):
                     raise WorldError(f"a worker cannot start: {str(error).strip().splitlines()[-1]}") from None
                 if index is not None:
+                    self.num_lost += 1
                     tries[index] += 1
                     if tries[index] == _TRIES:
                         raise WorldError(f"episode {index} ended {_TRIES} workers: play it alone to see why") from None

@@ -1,6 +1,6 @@
 """Behaviour cloning from a dataset of `python -m agents rollout` or `convert`: a small network that acts as its author.
 
-python -m agents rollout --agent script --script "left*2 forward*2 back" --model sim --episodes 16 --steps 5 --out out/data
+python -m agents rollout --agent script --script "left*2 forward*2 back" --model sim --steps 5 --out out/data
 MINARI_DATASETS_PATH=out/data python examples/behaviour_cloning.py studio-script-sim-v0
 
 Whole episodes are held out. Prints one line of JSON: how often the network names the author's action, on episodes that

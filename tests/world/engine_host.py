@@ -76,7 +76,7 @@ class Engine(BaseHTTPRequestHandler):
 
     def _chat(self, asked: dict[str, Any]) -> dict[str, Any]:
         words, picture = asked["messages"][0]["content"]
-        if asked["modalities"] == ["text"]:
+        if asked.get("modalities", ["text"]) == ["text"]:
             return {"role": "assistant", "content": None if self.fault == "wordless" else f"{words['text']} forward"}
         image = base64.b64decode(picture["image_url"]["url"].partition(",")[2])
         drawn = self._drawn(image, words["text"], asked["seed"], (asked["width"], asked["height"]))
