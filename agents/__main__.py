@@ -27,13 +27,13 @@ def main(argv: list[str] | None = None) -> int:
     walk.add_argument("--steps", type=cli.count, metavar="N", help="default: 24, or the length of the script")
     walk.add_argument("--out", type=Path, default=Path("out/agent"), metavar="DIR", help="for the recordings")
     cli.add_model_arguments(walk)
-    walk.set_defaults(run=_walk)
+    walk.set_defaults(command_of=_walk)
     rollout.add_rollout(commands)
     convert.add_convert(commands)
     throughput.add_throughput(commands)
     pursuit.add_pursue(commands)
     args = parser.parse_args(argv)
-    return cli.run(lambda: args.run(args))
+    return cli.run(lambda: args.command_of(args))
 
 
 def _walk(args: argparse.Namespace) -> None:

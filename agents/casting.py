@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from agents.base import Agent, Choice
 from agents.likeness import Eyes, likeness
@@ -25,7 +27,7 @@ class Role:
 
     name: Name = "random"
     script: str = ""  # script alone
-    goal: str = ""  # planner: the path of a picture; vlm: a sentence
+    goal: str = ""  # planner: the path of a picture; vlm: a sentence; "": the one that the environment shows
     thinks_with: str = ""  # planner, vlm: the address of a model; "": the environment's own
     eyes: Eyes = "pixels"  # planner alone
     search: Search = field(default_factory=Search)  # planner alone
@@ -33,10 +35,6 @@ class Role:
     def __post_init__(self) -> None:
         if (self.name == "script") != bool(self.script):
             raise ValueError("--agent script and --script TEXT go together")
-        if self.name == "planner" and not self.goal:
-            raise ValueError("--agent planner wants --goal PICTURE.png, what should be seen at the end")
-        if self.name == "vlm" and not self.goal:
-            raise ValueError('--agent vlm wants --goal "A SENTENCE", what it should look for')
         if self.name in ("random", "script") and (self.goal or self.thinks_with):
             raise ValueError(f"--agent {self.name} neither has a goal nor thinks: leave out --goal and --thinks-with")
 
@@ -47,9 +45,14 @@ def caster(role: Role, scene: Scene, mind: WorldModel) -> Callable[[int], Agent]
         choices = script_choices(role, scene)
         return lambda seed: ScriptedAgent(choices)
     if role.name == "planner":
-        goal = _picture(role.goal)
-        reward = likeness(role.eyes, goal, mind, scene)
-        return lambda seed: PlannerAgent(mind, scene, reward, role.search, seed)
+
+        def towards(goal: Frame, seed: int) -> PlannerAgent:
+            return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind, scene), role.search, seed)
+
+        if not role.goal:
+            return lambda seed: GoalSeeker(lambda goal: towards(goal, seed))
+        picture = np.array(read_picture(Path(role.goal)))
+        return lambda seed: towards(picture, seed)
     if role.name == "vlm":
         return lambda seed: VisionAgent(mind, scene, role.goal, seed)
     return lambda seed: RandomAgent(len(scene.actions), seed)
@@ -68,7 +71,16 @@ def needs_words(role: Role, scene: Scene) -> bool:
     return role.name == "script" and isinstance(script_choices(role, scene)[0], str)
 
 
-def _picture(path: str) -> Frame:
-    import numpy as np
+class GoalSeeker:
+    """Plans towards the goal picture that the environment shows with the first frame of an episode."""
 
-    return np.array(read_picture(Path(path)))
+    def __init__(self, towards: Callable[[Frame], Agent]) -> None:
+        self._towards = towards
+        self._agent: Agent | None = None
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        if self._agent is None:
+            if not isinstance(observation, dict) or "goal" not in observation:
+                raise ValueError("this environment shows no goal picture: give one, --goal PICTURE.png")
+            self._agent = self._towards(observation["goal"])
+        return self._agent.act(observation, info)

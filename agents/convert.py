@@ -61,7 +61,7 @@ def add_convert(commands: Any) -> None:
     parser.add_argument("--model", metavar="ADDRESS", help="what they are walked with (default: what made the first)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder of datasets (Minari's root)")
-    parser.set_defaults(run=_convert)
+    parser.set_defaults(command_of=_convert)
 
 
 def _convert(args: argparse.Namespace) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +62,8 @@ class Dataset:
 
     def keep(self, index: int, episode: Episode) -> None:
         """Keeps one episode; it counts from when this returns."""
+        if not (asked := self._partial / "request.json").exists():
+            atomic_write_text(asked, json.dumps(self._request, indent=1) + "\n")
         save_episode(self._file(index), episode)
 
     def episodes(self) -> Iterator[Episode]:
@@ -91,13 +92,12 @@ class Dataset:
         if self.is_complete:
             shutil.rmtree(self._partial, ignore_errors=True)
             found = json.loads((self.path / "data" / "metadata.json").read_text(encoding="utf-8")).get(_REQUEST, "null")
-        else:
-            asked = self._partial / "request.json"
-            if not asked.exists():
-                atomic_write_text(asked, json.dumps(self._request, indent=1) + "\n")
+        elif (asked := self._partial / "request.json").exists():
             found = asked.read_text(encoding="utf-8")
             for torn in self._partial.rglob(".*.partial*"):
                 torn.unlink()
+        else:
+            return
         if (other := json.loads(found)) != self._request:
             keys = [key for key in self._request if not isinstance(other, dict) or other.get(key) != self._request[key]]
             raise ValueError(
@@ -152,9 +152,7 @@ def loading(dataset: Dataset) -> str:
 
 def _minari() -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of what Minari imports, nothing of ours
-            import minari
+        import minari
     except ModuleNotFoundError as error:
         raise WorldError(f"datasets need {error.name}: pip install -e '.[data]' in the repository") from None
     return minari

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Choice
+from agents.base import Choice, frame_of
 from world.types import Action, Frame, Pose, Scene, Start, State, WorldModel
 
 Reward: TypeAlias = Callable[[Sequence[State], Sequence[Action], Sequence[State]], NDArray[np.float64]]  # -> [B]
@@ -67,8 +67,8 @@ class PlannerAgent:
         self._rng = np.random.default_rng(seed)
         self._ahead: tuple[int, ...] = ()  # what is left of the last plan
 
-    def act(self, observation: Frame, info: dict[str, Any]) -> Choice:
-        state = seen(self._model, self._scene, observation, info, self._seed)
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        state = seen(self._model, self._scene, frame_of(observation), info, self._seed)
         first, *rest = self.plan(state).actions
         self._ahead = tuple(rest)
         return first

@@ -118,7 +118,7 @@ def add_pursue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--method", choices=get_args(Method), default=defaults.method)
     parser.add_argument("--depth", type=cli.count, default=defaults.depth, metavar="N", help="moves thought ahead")
     parser.add_argument("--width", type=cli.count, default=defaults.width, metavar="N", help="futures kept or drawn")
-    parser.set_defaults(run=_pursue)
+    parser.set_defaults(command_of=_pursue)
 
 
 def _pursue(args: argparse.Namespace) -> None:

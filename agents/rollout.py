@@ -163,7 +163,7 @@ def add_rollout(commands: Any) -> None:
     group.add_argument("--workers", type=cli.count, default=2, metavar="N", help="that play episodes")
     group.add_argument("--replicas", type=int, default=0, metavar="N", help="of the model; 0: one in every worker")
     group.add_argument("--gpus-per-replica", type=float, default=0.0, metavar="X", help="that Ray reserves")
-    parser.set_defaults(run=_rollout)
+    parser.set_defaults(command_of=_rollout)
 
 
 def add_role_arguments(parser: argparse.ArgumentParser) -> None:

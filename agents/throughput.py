@@ -44,7 +44,7 @@ def add_throughput(commands: Any) -> None:
     parser.add_argument("--episodes", type=cli.count, default=16, metavar="N")
     parser.add_argument("--steps", type=cli.count, default=20, metavar="N", help="of an episode")
     cli.add_model_arguments(parser)
-    parser.set_defaults(run=_throughput, model="sim", scene="gallery")
+    parser.set_defaults(command_of=_throughput, model="sim", scene="gallery")
 
 
 def _throughput(args: argparse.Namespace) -> None:

@@ -9,9 +9,9 @@ import logging
 import re
 from typing import Any
 
-from agents.base import Choice
+from agents.base import Choice, frame_of
 from agents.planner import seen
-from world.types import Action, Frame, Scene, WorldModel
+from world.types import Action, Scene, WorldModel
 
 THINK = (
     "You walk through {caption}. This is what you see now. Your goal: {goal}. Your last moves: {past}. "
@@ -33,27 +33,31 @@ class VisionAgent:
     """
 
     def __init__(self, model: WorldModel, scene: Scene, goal: str, seed: int = 0) -> None:
-        if not goal.strip():
-            raise ValueError("a goal is a sentence, e.g. 'find the statue in the blue room'")
+        """`goal` is a sentence; "" takes the words that the environment shows."""
         self._model, self._scene, self._goal, self._seed = model, scene, goal.strip(), seed
         self._past: list[Action] = []
         self.thought = ""  # before the last move
 
-    def act(self, observation: Frame, info: dict[str, Any]) -> Choice:
-        actions = self._scene.actions
-        state = seen(self._model, self._scene, observation, info, self._seed)
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        actions, goal = self._scene.actions, self._goal or _told(observation)
+        state = seen(self._model, self._scene, frame_of(observation), info, self._seed)
         past = ", ".join(action.text for action in self._past[-_REMEMBERED:]) or "none yet"
-        (self.thought,) = self._model.ask(
-            [state], THINK.format(caption=self._scene.caption, goal=self._goal, past=past)
-        )
+        (self.thought,) = self._model.ask([state], THINK.format(caption=self._scene.caption, goal=goal, past=past))
         moves = ", ".join(action.text for action in actions)
-        (answer,) = self._model.ask([state], CHOOSE.format(thought=self.thought, goal=self._goal, moves=moves))
+        (answer,) = self._model.ask([state], CHOOSE.format(thought=self.thought, goal=goal, moves=moves))
         choice = chosen(answer, self._scene)
         if choice is None:
             _log.warning("no move in the answer %r: staying", answer)
             choice = 0
         self._past.append(actions[choice])
         return choice
+
+
+def _told(observation: Any) -> str:
+    words = observation.get("words") if isinstance(observation, dict) else None
+    if not words:
+        raise ValueError('this environment tells no goal: give one, --goal "find the statue in the blue room"')
+    return words
 
 
 def chosen(answer: str, scene: Scene) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agents.casting import Role, caster
 from agents.likeness import LatentLikeness, PixelLikeness, likeness
 from agents.planner import PlannerAgent, Search, imagine
 from tests.world.toy_world import ToyWorld, toy_scene
@@ -77,6 +78,15 @@ def test_a_planner_reaches_the_place_of_a_picture_and_plans_alike_under_one_seed
         return choices
 
     assert walked() == walked()
+
+
+def test_a_planner_may_seek_the_goal_that_the_environment_shows() -> None:
+    world = ToyWorld()
+    (there,) = world.step(world.reset([SCENE], [0]), [SCENE.actions[LEFT]])
+    seeker = caster(Role("planner", search=Search(depth=1)), SCENE, world)(0)
+    assert seeker.act({"frame": SCENE.starts[0].frame, "goal": there.frame}, {}) == LEFT
+    with pytest.raises(ValueError, match="shows no goal picture"):
+        caster(Role("planner"), SCENE, world)(0).act(SCENE.starts[0].frame, {})
 
 
 def test_likeness_is_zero_at_the_goal_and_less_elsewhere() -> None:

@@ -193,18 +193,18 @@ def test_what_was_cloned_from_a_dataset_acts_as_its_author(tmp_path: Path) -> No
     ("flags", "message"),
     [
         (["--agent", "script"], "--agent script and --script TEXT go together"),
-        (["--agent", "planner"], "wants --goal PICTURE.png"),
-        (["--agent", "vlm"], "wants --goal"),
+        (["--agent", "planner"], "shows no goal picture: give one, --goal PICTURE.png"),
+        (["--agent", "vlm"], "tells no goal: give one"),
         (["--goal", "x"], "neither has a goal nor thinks"),
         (["--env", "Nowhere-v0"], "no environment 'Nowhere-v0'"),
         (["--replicas", "2"], "belong to a cluster"),
         (["--model", "nowhere"], "no model at 'nowhere'"),
     ],
 )
-def test_wrong_flags_get_one_sentence_and_leave_no_dataset(
+def test_wrong_flags_get_one_sentence_and_leave_nothing(
     flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*ROLLOUT, *flags, "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert message in error
-    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    assert list(tmp_path.iterdir()) == []

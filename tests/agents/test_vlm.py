@@ -77,8 +77,14 @@ class Mute(SlowToy):
 def test_a_model_that_does_not_answer_says_so() -> None:
     with pytest.raises(ModelError, match="answers no questions"):
         VisionAgent(ToyWorld(), SCENE, "find the window").act(FRAME, {})
-    with pytest.raises(ValueError, match="a goal is a sentence"):
-        VisionAgent(ToyWorld(), SCENE, " ")
+    with pytest.raises(ValueError, match="tells no goal"):
+        VisionAgent(SlowToy(), SCENE, "").act(FRAME, {})
+
+
+def test_the_goal_may_be_what_the_environment_says() -> None:
+    model = Recorded()
+    VisionAgent(model, SCENE, "").act({"frame": FRAME, "words": "find the cactus"}, {})
+    assert "Your goal: find the cactus." in model.asked[0]
 
 
 def test_any_openai_compatible_endpoint_can_choose(tmp_path: Path) -> None:
