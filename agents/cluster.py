@@ -148,12 +148,10 @@ class ClusterTroupe:
 
 def _addresses(rollout: Rollout, cluster: Cluster) -> list[str]:
     """Of the replicas: one model several times, or several servers."""
-    servers = rollout.stage.model.split(",")
-    if len(servers) > 1 and all(server.startswith("tcp://") for server in servers):
-        found = servers
-    else:
-        found = [rollout.stage.model] * cluster.replicas
-    for address in [*found, rollout.stage.model] if not len(servers) > 1 else found:
+    model = rollout.stage.model
+    servers = model.split(",") if model.startswith("tcp://") and "," in model else []
+    found = servers or [model] * cluster.replicas
+    for address in found or [model]:
         models.entry_of(address)
     return found
 

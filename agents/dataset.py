@@ -137,8 +137,9 @@ def write_minari(path: Path, name: str, episodes: Iterable[Episode], kind: Kind,
 
 
 def name_of(*words: str) -> str:
-    """A dataset's name from what it is about: "gallery-random-sim-v0"."""
-    plain = [re.sub(r"[^A-Za-z0-9_]+", "_", Path(word).stem if "/" in word else word).strip("_") for word in words]
+    """A dataset's name from what it is about: "gallery-random-sim-v0"; of paths the last part, of URLs the scheme."""
+    short = [word.partition("://")[0] if "://" in word else Path(word).stem if "/" in word else word for word in words]
+    plain = [re.sub(r"[^A-Za-z0-9_]+", "_", word).strip("_") for word in short]
     return "-".join([*filter(None, plain), "v0"])
 
 

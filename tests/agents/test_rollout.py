@@ -140,8 +140,8 @@ def test_an_episode_in_a_file_is_the_same_and_a_torn_file_says_so(tmp_path: Path
 
 
 def test_a_dataset_is_finished_only_when_it_is_whole(tmp_path: Path) -> None:
-    dataset = Dataset(tmp_path, name_of("a b", "c"), {}, 2)
-    assert dataset.name == "a_b-c-v0"
+    dataset = Dataset(tmp_path, name_of("a b", "runs/mine", "tcp://host:5555,tcp://host:5556"), {}, 2)
+    assert dataset.name == "a_b-mine-tcp-v0"
     assert dataset.missing() == [0, 1]
     with pytest.raises(ValueError, match="lacks 2 of 2 episodes"):
         dataset.finish(None)  # pyright: ignore[reportArgumentType]
