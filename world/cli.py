@@ -22,7 +22,7 @@ _MOST = 10_000_000  # of anything that is counted
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the text as written and shows defaults, except the default None."""
+    """Keeps the text as written and shows defaults, except empty ones."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False, "") else super()._get_help_string(action)
