@@ -23,7 +23,6 @@ from agents.likeness import Eyes, likeness
 from agents.planner import Method, PlannerAgent, Search
 from agents.simple import RandomAgent
 from scenes import estimates
-from scenes.estimates import Estimate
 from world import cli, models
 from world.env import BagelWorldEnv
 from world.errors import ModelError
@@ -134,7 +133,7 @@ def _pursue(args: argparse.Namespace) -> None:
         table = Table(
             title=f"{len(course)} goals in {scene.name}, {args.way} moves away, {args.steps} allowed", box=None
         )
-        for column in ("agent", "success", "SPL", "m from the goal"):
+        for column in ("agent", "success", "SPL", "from the goal"):
             table.add_column(column, no_wrap=True)
         random = _all(truth, course, args.steps, "random", lambda trial: RandomAgent(len(scene.actions), trial.seed))
         table.add_row("random", *_cells(random))
@@ -171,8 +170,9 @@ def _all(
 
 
 def _cells(scores: Sequence[Score]) -> list[str]:
-    def cell(estimate: Estimate) -> str:
+    def cell(values: Sequence[float]) -> str:
+        estimate = estimates.mean(np.array(values))
         return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
-    columns = ([float(s.reached) for s in scores], [s.spl for s in scores], [s.left for s in scores])
-    return [cell(estimates.mean(np.array(column))) for column in columns]
+    left = float(np.mean([score.left for score in scores]))
+    return [cell([float(score.reached) for score in scores]), cell([score.spl for score in scores]), f"{left:.2f} m"]
