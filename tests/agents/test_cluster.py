@@ -14,9 +14,7 @@ import pytest
 
 from agents.__main__ import main
 from agents.cluster import Cluster
-from agents.dataset import Dataset
 from agents.replicas import Replica, ReplicaConfig
-from agents.rollout import Player, collect
 from tests.agents.cluster_host import ROLLOUT
 from tests.agents.test_rollout import content
 from tests.world.toy_world import ToyWorld, toy_scene
@@ -25,6 +23,7 @@ from world.types import Action, State
 
 ROOT = Path(__file__).parent.parent.parent
 SCENE = toy_scene()
+PLAYED = ["agents", "rollout", "--model", "sim", "--steps", "8", "--seed", "3"]  # ROLLOUT, as flags
 
 
 class Counted(ToyWorld):
@@ -79,12 +78,6 @@ def test_an_impossible_cluster_is_refused(settings: dict[str, int]) -> None:
         Cluster("here", **settings)
 
 
-def played_here(out: Path, episodes: int) -> None:
-    player = Player(ROLLOUT)
-    collect(Dataset(out, ROLLOUT.name, ROLLOUT.request(), episodes), player)
-    player.close()
-
-
 def run(*command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *command],
@@ -100,9 +93,9 @@ def run(*command: str) -> str:
 
 @pytest.mark.gl
 def test_a_cluster_of_two_workers_and_a_replica_plays_what_one_process_plays(tmp_path: Path) -> None:
-    rollout = ["agents", "rollout", "--model", "sim", "--steps", "8", "--seed", "3", "--episodes", "3"]
+    rollout = [*PLAYED, "--episodes", "3"]
     run(*rollout, "--cluster", "here", "--workers", "2", "--replicas", "1", "--out", str(tmp_path / "many"))
-    assert main([*rollout[1:], "--out", str(tmp_path / "one")]) == 0
+    run(*rollout, "--out", str(tmp_path / "one"))
     assert content(tmp_path / "many", ROLLOUT.name) == content(tmp_path / "one", ROLLOUT.name)
 
 
@@ -112,7 +105,7 @@ def test_a_node_that_is_killed_costs_no_episode(tmp_path: Path) -> None:
     figures = json.loads(run("tests.agents.cluster_host", str(tmp_path / "many"), "16").splitlines()[-1])
     assert figures["missing when killed"] >= 10
     assert figures["nodes"] == 3
-    played_here(tmp_path / "one", 16)
+    run(*PLAYED, "--episodes", "16", "--out", str(tmp_path / "one"))
     assert content(tmp_path / "many", ROLLOUT.name) == content(tmp_path / "one", ROLLOUT.name)
 
 
