@@ -42,6 +42,8 @@ def main(out: Path, episodes: int) -> None:
     killer.start()
     collect(dataset, troupe)
     killer.join()
+    while sum(node["Alive"] for node in ray.nodes()) > len(others):  # a death is noticed after a few seconds
+        time.sleep(0.1)
     figures["nodes"] = sum(node["Alive"] for node in ray.nodes())
     figures["workers lost"] = troupe.num_lost
     troupe.close()
