@@ -1,4 +1,4 @@
-"""`python -m agents`: an agent walks (video, contact sheet and log are kept), learns, and is measured."""
+"""`python -m agents`: who acts in worlds: filmed walks, datasets, learning, planning, and what they are worth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from agents import learning
+from agents import convert, learning, pursuit, rollout, throughput
 from agents.base import Agent
 from agents.simple import RandomAgent, ScriptedAgent
 from world import cli, models
@@ -29,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     cli.add_model_arguments(walk)
     walk.set_defaults(command_of=_walk)
     learning.add_commands(commands)
+    rollout.add_rollout(commands)
+    convert.add_convert(commands)
+    throughput.add_throughput(commands)
+    pursuit.add_pursue(commands)
     args = parser.parse_args(argv)
     return cli.run(lambda: args.command_of(args))
 

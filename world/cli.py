@@ -18,17 +18,17 @@ from world.settings import PRESETS, RenormType, SamplerConfig
 
 MODEL_HELP = (
     "tiny, sim, a checkpoint directory (as in DIR?precision=nf4&devices=cuda:0,cuda:1), a hub's OWNER/NAME, "
-    "or where one is served: ipc://PATH, tcp://HOST:PORT"
+    "or where one is served: ipc://PATH, tcp://HOST:PORT, http://HOST:PORT"
 )
 
 _MOST = 10_000_000  # of anything that is counted
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the text as written and shows defaults, except the default None."""
+    """Keeps the text as written and shows defaults, except empty ones."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, "") else super()._get_help_string(action)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

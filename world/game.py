@@ -330,9 +330,8 @@ class Game:
             end, bookmarks = reopening.end()
             self.history.be(replace(self.timeline.at(end), bookmarks=bookmarks))
 
-        self._desk.run(
-            "reopen" if self.worlds.here else "load", lambda: reopening.draw(self.worlds.opened(self.address)), take
-        )
+        worlds = self.worlds
+        self._desk.run("reopen" if worlds.here else "load", lambda: reopening.draw(worlds.opened(worlds.home)), take)
 
     def _append(self, state: State, parent: int, node: Node) -> None:
         try:

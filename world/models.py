@@ -21,6 +21,7 @@ MODELS = {
 DIRECTORY = "bagel.addresses:load"  # a checkpoint directory in the release layout, or a hub's OWNER/NAME
 REMOTE = "world.client:load"  # ipc://PATH or tcp://HOST:PORT, where a server keeps the model
 _HUB = re.compile(r"((hf|modelscope):)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+ENGINE = "world.engine:load"  # http(s)://HOST:PORT, an OpenAI-style engine, or several with commas between
 SCENES = "scenes.library:load_scene"
 THINGS = "scenes.library:load_things"
 THRESHOLDS = "scenes.library:load_threshold"
@@ -31,7 +32,8 @@ def load(address: str, *, sampler: SamplerConfig | None = None, device: str | No
 
     Behind a directory may stand how it is loaded, as in DIR?precision=nf4&devices=cuda:0,cuda:1 (bagel/addresses.py);
     OWNER/NAME and modelscope:OWNER/NAME are fetched from a hub.
-    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key.
+    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key; an
+    OpenAI-style engine's is http://HOST:PORT, or several, and what world.engine.EngineAddress says behind a "?".
     `sampler` None means the model's own default; `device` None means CUDA where there is one, else the CPU.
     Raises ModelError with what to do when the address does not work.
     """
@@ -48,6 +50,8 @@ def entry_of(address: str) -> str:
         except ValueError as error:
             raise ModelError(str(error)) from error
         return REMOTE
+    if address.startswith(("http://", "https://")):
+        return ENGINE
     path = address.partition("?")[0]
     if (path and Path(path).is_dir()) or _HUB.fullmatch(path):
         return DIRECTORY
