@@ -21,7 +21,7 @@ from agents.episode import Episode, columns
 from scenes import sequence
 from scenes.sequence import Walked
 from world import cli, models
-from world.env import MAX_TEXT
+from world.moves import MAX_TEXT
 from world.session import Session, load_session, to_json
 from world.types import WorldModel
 

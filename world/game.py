@@ -297,8 +297,7 @@ class Game:
 
         def take(seen: State | None) -> None:
             self.worlds.go_to(address)
-            self.pace = Pace()
-            self.futures.forget()
+            self.pace, self.futures = Pace(), LookAhead()
             if seen is not None:
                 self._append(seen, here, node_of(seen, None, Made(given=seen.frame, pose=seen.pose)))
 
@@ -330,8 +329,8 @@ class Game:
             end, bookmarks = reopening.end()
             self.history.be(replace(self.timeline.at(end), bookmarks=bookmarks))
 
-        worlds = self.worlds
-        self._desk.run("reopen" if worlds.here else "load", lambda: reopening.draw(worlds.opened(worlds.home)), take)
+        kind = "reopen" if self.worlds.here else "load"
+        self._desk.run(kind, lambda: reopening.draw(self.worlds.opened(self.address)), take)
 
     def _append(self, state: State, parent: int, node: Node) -> None:
         try:
