@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +13,12 @@ from bagel.world_model import BagelWorldModel
 from world.errors import ModelError
 from world.looks import Judge, Looks
 from world.types import Frame
+
+
+@pytest.fixture
+def checkpoint(golden: Path) -> Checkpoint:
+    """One of its own: a world model lays the autoencoder's weights out anew."""
+    return load(golden)
 
 
 @pytest.fixture
