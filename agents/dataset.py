@@ -44,6 +44,7 @@ class Dataset:
     def __init__(self, root: Path, name: str, request: Mapping[str, Any], num_episodes: int) -> None:
         """Raises ValueError where `root` holds another one of this name; WorldError without Minari."""
         _minari()
+        root = root.resolve()  # HDF5 reads relative paths from elsewhere
         self.root, self.name = root, name
         self.num_episodes = num_episodes
         self.path = root / name

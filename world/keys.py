@@ -53,7 +53,7 @@ MOVES: tuple[Binding, ...] = (
 VERBS: tuple[Binding, ...] = (
     Binding("say what to do", ("type",), (("/",),)),
     Binding("undo, redo", ("undo", "redo"), (("backspace",), ("y",))),
-    Binding("truth beside, within", ("truth", "switch"), (("t",), ("k",))),
+    Binding("see truth, walk in it", ("truth", "switch"), (("t",), ("k",))),
     Binding("map, look ahead", ("map", "look ahead"), (("m",), ("l",))),
     Binding("video, picture", ("video", "picture"), (("r", "v"), ("g", "f12"))),
     Binding("scenes, settings", ("scenes", "settings"), (("tab",), ("o",))),
