@@ -1,7 +1,8 @@
 """You, in a world: a window where keys walk, or without a display a scripted walk with video, contact sheet and log.
 
-  python play.py                                     walk through the studio, dreamt by the tiny model
+  python play.py                                     choose a scene, a session or a picture, and walk
   python play.py --scene photo.jpg --model DIR       your own picture, any checkpoint in BAGEL's release layout
+  python play.py session.json                        a saved session again (--replay: does it come out the same?)
   python play.py --headless --script "forward*4 left*2"
 
 The keys are shown in the window.
@@ -13,7 +14,6 @@ import argparse
 import os
 import statistics
 import sys
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -22,13 +22,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from scenes.floor import floor_of
 from scenes.library import scene_names
 from world import cli, models
-from world.game import Game
-from world.recording import save_walk
+from world.endpoints import is_endpoint
+from world.headless import HeadlessWalk, Replay
+from world.journal import reopened
+from world.keys import default_path, read_keys
 from world.scripting import need_words, parse_script
+from world.session import Session
 from world.settings import SamplerConfig
-from world.types import Action, Scene, WorldModel
+from world.surroundings import Likeness, Surroundings
+from world.types import Action, Frame, Scene, TrueWorld, WorldModel
 
 TOUR = "forward*3 left*4 forward*2 right*6 strafe_left*2 forward*3 up down back*3 strafe_right*2"
 OBJECT_TOUR = "object_left*6 strafe_left*2 right object_right*4 forward*2 left*2 object_left*5 back*3 up down"
@@ -36,39 +41,100 @@ OBJECT_TOUR = "object_left*6 strafe_left*2 right object_right*4 forward*2 left*2
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("play.py", description=__doc__, formatter_class=cli.HelpFormatter)
+    parser.add_argument(
+        "session", nargs="?", metavar="SESSION", help="a session.json, or the journal of a walk cut off"
+    )
     cli.add_model_arguments(parser)
+    parser.set_defaults(model=None, scene=None, seed=None)
     parser.add_argument(
         "--size", type=int, default=768, metavar="N", help="longest side of the frame on screen, pixels"
     )
     parser.add_argument("--out", type=Path, default=Path("out/walk"), metavar="DIR", help="for pictures and videos")
     parser.add_argument("--headless", action="store_true", help="no window: a scripted walk, recorded")
     parser.add_argument("--script", metavar="TEXT", help="e.g. 'forward*4 left*2 /open the door/'; implies --headless")
+    parser.add_argument("--replay", action="store_true", help="no window: SESSION again; 1 where its pictures differ")
+    parser.add_argument("--keys", type=Path, default=default_path(), metavar="FILE", help="your own keys and sentences")
+    parser.add_argument(
+        "--look-ahead", type=int, default=3, metavar="N", help="likely next frames imagined; 0 for none"
+    )
     parser.add_argument("--in-process", action="store_true", help="never the model in a process of its own")
+    parser.epilog = "Defaults: tiny, the start screen (studio without a window) and seed 0; a session brings its own."
     args = parser.parse_args(argv)
     return cli.run(lambda: _play(args))
 
 
-def _play(args: argparse.Namespace) -> None:
+def _play(args: argparse.Namespace) -> int:
     if not 128 <= args.size <= 8192:
         raise ValueError(f"--size is the frame's longest side in pixels, 128 to 8192, got {args.size}")
-    scene = models.load_scene(args.scene)
+    if not 0 <= args.look_ahead <= 32:
+        raise ValueError(f"--look-ahead is how many next frames are imagined, 0 to 32, got {args.look_ahead}")
+    session = _session(args)
+    args.model = args.model or (session.model if session else "tiny")
     sampler = cli.sampler_of(args)
+    if session is not None and not is_endpoint(args.model):  # a server samples as it was started
+        sampler = sampler or session.sampler
     models.entry_of(args.model)  # a wrong address is told before a window opens
+    if session is not None and (args.replay or args.headless):
+        return replay(args, session, sampler)
+    scene = session.scene if session else models.load_scene(args.scene or "studio")
+    scene = read_keys(args.keys).in_vocabulary(scene)
     if args.headless or args.script is not None:
         walk(args, scene, sampler)
     elif not has_display():
         print("There is no display here, so this is a scripted walk; with a display, a window opens.")
+        if session is not None:
+            return replay(args, session, sampler)
         walk(args, scene, sampler)
     else:
-        from world.player import Player  # pygame, which a walk without a window does not need
+        play(args, scene, session, sampler)
+    return 0
 
-        stages = deque([""], maxlen=1)
-        opened = partial(open_model, args, sampler, on_stage=stages.append)
-        game = Game(opened, args.model, scene, args.seed, stage=lambda: stages[-1])
-        player = Player(game, scene_names(), args.out, args.size)
-        player.run()
-        for path in player.saved:
-            print(f"saved {path}")
+
+def _session(args: argparse.Namespace) -> Session | None:
+    """The session that the command line names, or None."""
+    if args.session is None:
+        if args.replay:
+            raise ValueError("--replay walks a session again: name its file, as in play.py session.json --replay")
+        return None
+    given = [f"--{name}" for name in ("scene", "seed", "script") if getattr(args, name) is not None]
+    if given:
+        raise ValueError(f"a session brings its own start, seed and steps: leave {' and '.join(given)} out")
+    return reopened(args.session)
+
+
+def play(args: argparse.Namespace, scene: Scene, session: Session | None, sampler: SamplerConfig | None) -> None:
+    """The window."""
+    from world.game import Game
+    from world.making import Options
+    from world.player import Player  # pygame, which a walk without a window does not need
+
+    stages = deque([""], maxlen=1)
+    opened = partial(open_model, args, sampler, on_stage=stages.append)
+    surroundings = Surroundings(tuple(scene_names()), args.keys, open_truth, likeness, floor_of)
+    game = Game(opened, args.model, scene, args.seed or 0, stage=lambda: stages[-1])
+    game.options = Options(look_ahead=args.look_ahead)
+    player = Player(game, surroundings, args.out, args.size)
+    if session is not None:
+        player.open(args.session)
+    elif args.scene is None:
+        player.show_scenes()
+    player.run()
+    for path in player.saved:
+        print(f"saved {path}")
+
+
+def open_truth() -> TrueWorld:
+    """The simulator, for the truth beside a dream."""
+    from scenes.simulator import SimulatorWorld
+
+    return SimulatorWorld()
+
+
+def likeness(predicted: Frame, true: Frame) -> Likeness:
+    """How near two frames of one size are. Raises WorldError where scikit-image is missing."""
+    from scenes.metrics import psnr, ssim
+
+    return Likeness(float(psnr(predicted[None], true[None])[0]), float(ssim(predicted[None], true[None])[0]))
 
 
 def open_model(
@@ -112,20 +178,38 @@ def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) 
     with console.status(f"Loading {args.model}") as status:
         model = open_model(args, sampler, args.model, status.update)
         need_words(model.spec, actions)
-        states = model.reset([scene], [args.seed])
-    args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after a long walk
-    seconds: list[float] = []
+        walked = HeadlessWalk(model, scene, args.seed or 0, args.out, sampler)
     for action in track(actions, description=f"Walking through {scene.name}", console=console):
-        begun = time.perf_counter()
-        states += model.step(states[-1:], [action])
-        seconds.append(time.perf_counter() - begun)
-    with console.status("Writing video, contact sheet and log"):
-        paths = save_walk(args.out, model.spec, states, actions, sampler)
-    median = statistics.median(seconds)
+        walked.step(action)
+    with console.status("Writing video, contact sheet, log and session"):
+        paths = walked.finish()
+    median = statistics.median(walked.seconds)
     console.print(f"{len(actions)} steps by {model.spec.model}: {1000 * median:.0f} ms each, {1 / median:.1f} frames/s")
-    for what, path in zip(("video", "contact sheet", "log"), paths, strict=True):
-        console.print(f"  {what:<14} {path}", soft_wrap=True)
+    _print_paths(console, paths)
     model.close()
+
+
+def replay(args: argparse.Namespace, session: Session, sampler: SamplerConfig | None) -> int:
+    """A session again, without a window; 1 where a picture did not come out as it was recorded."""
+    console = Console(highlight=False)
+    with console.status(f"Loading {args.model}") as status:
+        model = open_model(args, sampler, args.model, status.update)
+    walked = Replay(model, session)
+    num = len(session.plan.steps)
+    for _ in track(range(num), description=f"Walking through {session.scene.name} again", console=console):
+        walked.step()
+    paths = walked.finish(args.out)
+    model.close()
+    same = walked.comparison
+    verdict = "it matched" if same.matched else f"it did not match: recorded by {session.model}, walked by {args.model}"
+    console.print(f"{same}: {verdict}" if same.num_drawn else str(same), soft_wrap=True)
+    _print_paths(console, paths)
+    return int(not same.matched)
+
+
+def _print_paths(console: Console, paths: dict[str, Path]) -> None:
+    for what, path in paths.items():
+        console.print(f"  {what:<14} {path}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m agents walk`: an agent walks through the Gymnasium environment; video, contact sheet and log are kept."""
+"""`python -m agents`: who acts in worlds: filmed walks, datasets, learning, planning, and what they are worth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
+from agents import convert, learning, pursuit, rollout, throughput
 from agents.base import Agent
 from agents.simple import RandomAgent, ScriptedAgent
 from world import cli, models
@@ -26,8 +27,14 @@ def main(argv: list[str] | None = None) -> int:
     walk.add_argument("--steps", type=cli.count, metavar="N", help="default: 24, or the length of the script")
     walk.add_argument("--out", type=Path, default=Path("out/agent"), metavar="DIR", help="for the recordings")
     cli.add_model_arguments(walk)
+    walk.set_defaults(command_of=_walk)
+    learning.add_commands(commands)
+    rollout.add_rollout(commands)
+    convert.add_convert(commands)
+    throughput.add_throughput(commands)
+    pursuit.add_pursue(commands)
     args = parser.parse_args(argv)
-    return cli.run(lambda: _walk(args))
+    return cli.run(lambda: args.command_of(args))
 
 
 def _walk(args: argparse.Namespace) -> None:

@@ -10,8 +10,17 @@ Choice: TypeAlias = int | str  # the number of an action in the scene's vocabula
 
 
 class Agent(Protocol):
-    """Acts in `BagelWorld/Walk-v0`."""
+    """Acts in `BagelWorld/Walk-v0`, and in the tasks as far as it can tell what they are about."""
 
-    def act(self, observation: Frame, info: dict[str, Any]) -> Choice:
-        """The next action, from the frame, uint8 [H, W, 3], and the environment's info."""
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        """The next action, from the frame, uint8 [H, W, 3], and the environment's info.
+
+        Where the environment shows more than the frame, the observation is a dict: "frame", "goal" (a picture),
+        "words".
+        """
         ...
+
+
+def frame_of(observation: Any) -> Frame:
+    """What is seen, in whichever form it comes."""
+    return observation["frame"] if isinstance(observation, dict) else observation

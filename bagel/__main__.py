@@ -6,20 +6,32 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bagel.cli import (
+    add_inspect,
+    add_loading_arguments,
+    add_quantize,
+    directory_of,
+    loading_bar,
+    loading_of,
+    size_of,
+)
+from bagel.speed.command import add_bench
 from bagel.tiny import TINY
-from world import cli, models
+from world import cli
 from world.errors import ModelError
 from world.files import atomic_path
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from bagel.crew import Crew
     from bagel.sampler import Callback
     from bagel.weights import Checkpoint
 
@@ -28,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; 0 when all is well, 1 when something was found wanting, 2 when it could not run."""
     parser = argparse.ArgumentParser(prog="python -m bagel", description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_edit, add_imagine, add_ask, add_inspect, add_verify, add_train, add_bench):
+    for add in (add_edit, add_imagine, add_ask, add_inspect, add_quantize, add_verify, add_train, add_bench):
         add(commands)
     chosen = parser.parse_args(arguments)
     return cli.run(lambda: _run(chosen))
@@ -40,7 +52,7 @@ def _run(chosen: argparse.Namespace) -> int:
     except RuntimeError as error:
         if "out of memory" not in str(error):
             raise
-        cure = "use a smaller picture, --dtype bfloat16, lower guidance scales, or --device cpu"
+        cure = "use a smaller picture, --precision nf4, more --devices, lower guidance scales, or --device cpu"
         raise ModelError(f"out of memory: {cure}") from None
 
 
@@ -66,20 +78,12 @@ def add_ask(commands: Any) -> None:
     parser.add_argument("picture", metavar="PICTURE", help="a picture file")
     parser.add_argument("words", metavar="QUESTION", help="what to ask")
     _add_turns(parser)
-    _add_model(parser)
+    add_loading_arguments(parser)
     parser.add_argument("--max-length", type=int, default=512, help="longest answer, in tokens (default 512)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default 0)")
     parser.add_argument("--seed", type=cli.seed, default=0, help="of the chance, at a temperature above 0 (default 0)")
     parser.add_argument("--think", action="store_true", help="let the model reason before it answers")
     parser.set_defaults(run=run_ask)
-
-
-def add_inspect(commands: Any) -> None:
-    parser = commands.add_parser("inspect", help="what a checkpoint directory holds and what is wrong with it")
-    parser.add_argument("directory", metavar="DIR", help="a checkpoint directory, or tiny")
-    parser.add_argument("--keys", action="store_true", help="list every tensor")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    parser.set_defaults(run=run_inspect)
 
 
 def add_verify(commands: Any) -> None:
@@ -126,25 +130,12 @@ def add_train(commands: Any) -> None:
             part.add_argument("--config", type=Path, default=TINY, help="directory of the configs and the tokenizer")
 
 
-def add_bench(commands: Any) -> None:
-    parser = commands.add_parser("bench", help="how long a step of a walk takes, and where the time goes")
-    parser.add_argument(
-        "--model", "--config", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)"
-    )
-    parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
-    parser.add_argument("--steps", type=cli.count, default=40, help="steps of the walk (default 40)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    cli.add_sampler_arguments(parser)
-    parser.set_defaults(run=run_bench)
-
-
 def run_edit(chosen: argparse.Namespace) -> int:
     return _paint(chosen, [("picture", chosen.picture), ("text", chosen.words), *chosen.turns], None)
 
 
 def run_imagine(chosen: argparse.Namespace) -> int:
-    return _paint(chosen, [("text", chosen.words)], _size(chosen.size))
+    return _paint(chosen, [("text", chosen.words)], size_of(chosen.size))
 
 
 def run_ask(chosen: argparse.Namespace) -> int:
@@ -155,28 +146,9 @@ def run_ask(chosen: argparse.Namespace) -> int:
             "--max-length is at least 2 (the first token only starts the answer) and --temperature 0 or more"
         )
     turns = _read_turns([("picture", chosen.picture), ("text", chosen.words), *chosen.turns])
-    checkpoint = _load(chosen, writes=True)
-    print(ask(checkpoint, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
+    with _model(chosen, writes=True) as crew:
+        print(crew.run(ask, turns, chosen.max_length, chosen.think, chosen.temperature, chosen.seed))
     return 0
-
-
-def run_inspect(chosen: argparse.Namespace) -> int:
-    from bagel.inspection import inspect
-
-    found = inspect(_directory(chosen.directory))
-    if chosen.json:
-        print(json.dumps(asdict(found), indent=2))
-        return 2 if found.wrong else 0
-    if chosen.keys:
-        for file, name, shape, stored_as in found.keys:
-            print(f"{file}  {name}  {list(shape)}  {stored_as}")
-    for part in found.parts:
-        print(f"{part.part:26} {part.num_tensors:6} tensors {part.num_parameters:16,} numbers  {part.stored_as}")
-    total = sum(part.num_parameters for part in found.parts)
-    print(f"{'all':26} {len(found.keys):6} tensors {total:16,} numbers")
-    for line in found.wrong:
-        print(f"wrong: {line}", file=sys.stderr)
-    return 2 if found.wrong else 0
 
 
 def run_verify(chosen: argparse.Namespace) -> int:
@@ -206,27 +178,6 @@ def run_train(chosen: argparse.Namespace) -> int:
     return {"words": command.words, "ae": command.autoencoder, "world": command.world}[chosen.part](chosen)
 
 
-def run_bench(chosen: argparse.Namespace) -> int:
-    from bagel.bench import measure
-    from bagel.world_model import BagelWorldModel
-
-    scene = models.load_scene(chosen.scene)
-    model = models.load(chosen.model, sampler=cli.sampler_of(chosen), device=chosen.device)
-    if not isinstance(model, BagelWorldModel):
-        raise ModelError(f"{chosen.model!r} is no BAGEL: bench takes tiny or a checkpoint directory")
-    bench = measure(model, scene, chosen.steps)
-    if chosen.json:
-        print(json.dumps(asdict(bench), indent=2))
-        return 0
-    print(", ".join(f"{name} {value}" for name, value in bench.settings.items()))
-    for part in bench.parts:
-        print(f"{part.name:36}{1e3 * part.median:8.1f} ms median {1e3 * part.p90:8.1f} ms p90   of {part.count}")
-    for name, ratio in bench.ratios.items():
-        print(f"{name:44}{ratio:6.2f} times")
-    print(f"{bench.steps_per_second:.1f} frames/s")
-    return 0
-
-
 class _Turn(argparse.Action):
     """Collects --picture and --text in the order in which they are given."""
 
@@ -241,18 +192,8 @@ def _add_turns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", action=_Turn, metavar="WORDS", help="a text more, after what came before")
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="tiny", metavar="DIR", help="a checkpoint directory (default: tiny)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16"),
-        help="of the language model (default: float32 on the CPU, bfloat16 elsewhere)",
-    )
-
-
 def _add_painting(parser: argparse.ArgumentParser, preset: str | None) -> None:
-    _add_model(parser)
+    add_loading_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("out.png"), metavar="FILE", help="default: out.png")
     parser.add_argument("--seed", type=cli.seed, default=0, help="of the noise (default 0)")
     group = cli.add_sampler_arguments(parser)
@@ -271,10 +212,12 @@ def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple
     if chosen.think_length < 2:
         raise ValueError(f"--think-length is at least 2, got {chosen.think_length}")
     read = _read_turns(turns)
-    checkpoint = _load(chosen, writes=chosen.think)
-    with _progress(config.num_timesteps - 1) as callback:
-        length = chosen.think_length if chosen.think else 0
-        image, thought = imagine(checkpoint, read, config, chosen.seed, size, length, chosen.taylor, callback)
+    length = chosen.think_length if chosen.think else 0
+    begun = time.perf_counter()
+    with _model(chosen, writes=chosen.think) as crew, _progress(config.num_timesteps - 1) as callback:
+        loaded = time.perf_counter()
+        settings = (read, config, chosen.seed, size, length, chosen.taylor)
+        image, thought = crew.run(imagine, *settings, callback=callback)
     if thought:
         print(thought)
     try:
@@ -282,7 +225,8 @@ def _paint(chosen: argparse.Namespace, turns: list[tuple[str, str]], size: tuple
             image.save(partial)
     except OSError as error:
         raise ModelError(f"{out} cannot be written ({error}): give another --out") from None
-    print(f"{out}: {image.width} x {image.height}")
+    seconds = f"{loaded - begun:.1f} s loading, {time.perf_counter() - loaded:.1f} s painting"
+    print(f"{out}: {image.width} x {image.height}, {seconds}")
     return 0
 
 
@@ -292,32 +236,21 @@ def _read_turns(turns: list[tuple[str, str]]) -> list[str | Image.Image]:
     return [read_picture(value) if kind == "picture" else value for kind, value in turns]
 
 
-def _load(chosen: argparse.Namespace, writes: bool) -> Checkpoint:
-    """The model; ModelError where it `writes` and has not learned to."""
-    import torch
-
+@contextmanager
+def _model(chosen: argparse.Namespace, writes: bool) -> Iterator[Crew[Checkpoint]]:
+    """The model, on one device or several; ModelError where it `writes` and has not learned to."""
+    from bagel.crew import Crew, as_it_is
     from bagel.generate import need_answers
-    from bagel.weights import load
 
-    dtype = getattr(torch, chosen.dtype) if chosen.dtype else None
-    checkpoint = load(_directory(chosen.model), chosen.device, dtype)
-    if writes:
-        need_answers(checkpoint, chosen.model)
-    return checkpoint
-
-
-def _directory(name: str) -> Path:
-    return TINY if name == "tiny" else Path(name)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """ "640x480" to (480, 640)."""
-    if text is None:
-        return None
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ValueError(f"--size is width x height in pixels, such as 640x480, got {text!r}")
-    return int(height), int(width)
+    how = loading_of(chosen)
+    with loading_bar():
+        crew = Crew(directory_of(chosen.model), chosen.device, how, as_it_is)
+    try:
+        if writes:
+            need_answers(crew.mine, chosen.model)
+        yield crew
+    finally:
+        crew.close()
 
 
 def _checked_out(path: Path) -> Path:

@@ -1,17 +1,21 @@
 """Attention over grouped key heads, and the one rule of who may see whom, as a dense mask and as a predicate.
 
-B batch, H query heads, G key heads, R = H / G, T query rows, S key rows, K head size. The kernels are torch's own:
-FlashAttention and cuDNN on CUDA, a flash kernel on the CPU.
+B batch, H query heads, G key heads, R = H / G, T query rows, S key rows, K head size. `attention` leaves the choice of
+a kernel to torch; kernels.py knows others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
+
+# (q [B, H, T, K], k [B, G, S, K], v [B, G, S, K]) -> [B, H, T, K]; every row sees all.
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -191,6 +191,11 @@ class BagelConfig:
         return self.latent_patch_size * self.autoencoder.downsample
 
 
+# BAGEL-7B-MoT (bagel-spec 1.1 and 1.2).
+RELEASE = BagelConfig(
+    LanguageConfig(3584, 18944, 28, 28, 4, 152064), VisionConfig(1152, 4304, 27, 16, 14, image_size=980)
+)
+
 # What the files say of parts that exist here in one form only; read_config refuses another value.
 _FIXED = {
     "llm_config.json": {"hidden_act": "silu", "rope_scaling": None},

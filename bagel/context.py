@@ -13,7 +13,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from bagel.attention import as_bias, attention
+from bagel.attention import Kernel, as_bias, attention
 from bagel.config import LanguageConfig
 
 MAX_RUNS = 4  # up to here, rows of equal length are attended run by run; beyond, with one mask
@@ -52,38 +52,55 @@ class Batch:
     left: rows of one length attend without any mask.
     """
 
-    kv: Tensor  # [L, 2, B, G, S, K]
+    stages: tuple[Tensor, ...]  # [layers, 2, B, G, S, K] of neighbouring layers that are on one device
     positions: Tensor  # int [B], the next free one of each context
     lengths: list[int]
     filled: int
+    kernel: Kernel = attention
     new: int = 0  # rows of the latest evaluation
 
     @classmethod
     def of(
-        cls, contexts: Sequence[Context], room: int, c: LanguageConfig, device: torch.device, dtype: torch.dtype
+        cls,
+        contexts: Sequence[Context],
+        room: int,
+        c: LanguageConfig,
+        device: torch.device | Sequence[torch.device],
+        dtype: torch.dtype,
+        kernel: Kernel = attention,
     ) -> Batch:
-        """Lays contexts out with `room` free columns."""
+        """Lays contexts out with `room` free columns, on one device or on one for each layer."""
         lengths = [len(context) for context in contexts]
         filled = max(lengths)
-        shape = (c.num_hidden_layers, 2, len(contexts), c.num_key_value_heads, filled + room, c.head_dim)
-        kv = torch.zeros(shape, device=device, dtype=dtype)
-        for b, context in enumerate(contexts):
-            end = filled - lengths[b]
-            for segment in context.segments:
-                start, end = end, end + segment.shape[3]
-                kv[:, :, b, :, start:end] = segment
-        positions = torch.tensor([context.position for context in contexts], device=device)
-        return cls(kv, positions, lengths, filled)
+        num_layers = c.num_hidden_layers
+        devices = [device] * num_layers if isinstance(device, torch.device) else device
+        stages: list[Tensor] = []
+        for where, group in groupby(range(num_layers), key=devices.__getitem__):
+            layers = list(group)
+            shape = (len(layers), 2, len(contexts), c.num_key_value_heads, filled + room, c.head_dim)
+            buffer = torch.zeros(shape, device=where, dtype=dtype)
+            for b, context in enumerate(contexts):
+                end = filled - lengths[b]
+                for segment in context.segments:
+                    start, end = end, end + segment.shape[3]
+                    buffer[:, :, b, :, start:end] = segment[layers[0] : layers[-1] + 1]
+            stages.append(buffer)
+        positions = torch.tensor([context.position for context in contexts], device=stages[0].device)
+        return cls(tuple(stages), positions, lengths, filled, kernel)
 
     def __post_init__(self) -> None:
-        pads = torch.tensor([self.filled - length for length in self.lengths], device=self.kv.device)
-        self.seen = torch.arange(self.kv.shape[4], device=self.kv.device) >= pads[:, None]  # bool [B, S]
+        self.kv = [layer for stage in self.stages for layer in stage]  # of each layer [2, B, G, S, K]
+        first = self.kv[0]
+        pads = torch.tensor([self.filled - length for length in self.lengths], device=first.device)
+        self.seen = torch.arange(first.shape[3], device=first.device) >= pads[:, None]  # bool [B, S]
         self._runs = _runs(self.lengths)
-        self._bias = as_bias(self.seen[:, None, None], self.kv.dtype) if len(self._runs) > MAX_RUNS else None
+        self._bias = as_bias(self.seen[:, None, None], first.dtype) if len(self._runs) > MAX_RUNS else None
+        self._biases: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def rows(self, start: int, stop: int) -> Batch:
         """The contexts start..stop alone, in the same memory."""
-        return Batch(self.kv[:, :, start:stop], self.positions[start:stop], self.lengths[start:stop], self.filled)
+        stages = tuple(stage[:, :, start:stop] for stage in self.stages)
+        return Batch(stages, self.positions[start:stop], self.lengths[start:stop], self.filled, self.kernel)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """The Transformer's `attend`: new rows see each other and their own past, or what `bias` allows.
@@ -92,13 +109,13 @@ class Batch:
         """
         self.store(layer, k, v)
         start, end = self.filled, self.filled + self.new
-        keys, values = self.kv[layer, 0], self.kv[layer, 1]  # [B, G, S, K]
+        keys, values = self.kv[layer]  # [B, G, S, K]
         if bias is None and self._bias is not None:
             bias = self._bias[..., :end]
         if bias is not None:
-            return attention(q, keys[:, :, :end], values[:, :, :end], bias)
+            return attention(q, keys[:, :, :end], values[:, :, :end], self._near(bias, q.device))
         parts = [
-            attention(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
+            self.kernel(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
             for a, b, length in self._runs
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -107,13 +124,27 @@ class Batch:
         """Writes new rows [B, G, T, K] behind the past."""
         self.new = k.shape[2]
         rows = slice(self.filled, self.filled + self.new)
-        self.kv[layer, 0, :, :, rows], self.kv[layer, 1, :, :, rows] = k, v
+        self.kv[layer][0, :, :, rows], self.kv[layer][1, :, :, rows] = k, v
+
+    def newest(self, b: int) -> Tensor:
+        """The rows behind the past of context b, of all layers: [L, 2, G, T, K], where the positions are."""
+        home = self.positions.device
+        parts = [stage[:, :, b, :, self.filled :].to(home) for stage in self.stages]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def keep(self) -> None:
         """Makes the rows of the latest evaluation part of the past."""
         self.filled += self.new
         self.lengths = [length + self.new for length in self.lengths]
         self._runs = [(a, b, length + self.new) for a, b, length in self._runs]
+
+    def _near(self, bias: Tensor, device: torch.device) -> Tensor:
+        """The bias on a layer's device, brought there once for all its layers."""
+        if bias.device == device:
+            return bias
+        if device not in self._biases or self._biases[device][0] is not bias:
+            self._biases[device] = bias, bias.to(device)
+        return self._biases[device][1]
 
 
 def _runs(lengths: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from bagel.config import BagelConfig, read_config
 from bagel.model import Bagel
+from bagel.store import AUTOENCODER_FILE, MODEL_FILE, Store, model_file
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
-from bagel.weights import AUTOENCODER_FILE, MODEL_FILE, Store, check
+from bagel.weights import check
 from world.errors import ModelError
+
+T = TypeVar("T")
 
 # Parts by what a key holds, the first that fits; the last takes the rest.
 _PARTS = {
@@ -46,39 +51,57 @@ class Inspection:
     parts: list[Tensors]
     keys: list[tuple[str, str, tuple[int, ...], str]]
     wrong: list[str]
-
-
-def inspect(directory: str | Path) -> Inspection:
-    """Reads the headers of a checkpoint directory, no weights. Raises ModelError only where there is no directory."""
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise ModelError(f"there is no checkpoint directory {directory}: give the folder that holds {MODEL_FILE}")
-    wrong: list[str] = []
     config: BagelConfig | None = None
-    tokenizer: Tokenizer | None = None
-    stores: dict[str, Store] = {}
-    try:
-        config = read_config(directory)
-    except ModelError as error:
-        wrong.append(str(error))
-    try:
-        tokenizer = Tokenizer.from_directory(directory)
-    except ModelError as error:
-        wrong.append(str(error))
-    for file in (MODEL_FILE, AUTOENCODER_FILE):
+
+
+def inspect(directory: str | Path, config_from: Path | None = None, deep: bool = False) -> Inspection:
+    """Reads the headers of a checkpoint directory, and with `deep` every number. `config_from` as in Loading.
+
+    Raises ModelError only where there is no directory.
+    """
+    directory = Path(directory)
+    for folder in (directory, config_from or directory):
+        if not folder.is_dir():
+            raise ModelError(f"there is no checkpoint directory {folder}: give the folder that holds {MODEL_FILE}")
+    source = config_from or directory
+    wrong: list[str] = []
+
+    def attempt(read: Callable[[], T]) -> T | None:
         try:
-            stores[file] = Store(directory, file)
+            return read()
         except ModelError as error:
             wrong.append(str(error))
+            return None
+
+    config = attempt(lambda: read_config(source))
+    tokenizer = attempt(lambda: Tokenizer.from_directory(source))
+    lends = config_from is not None and not (directory / AUTOENCODER_FILE).is_file()
+    places = {MODEL_FILE: (directory, model_file(directory)), AUTOENCODER_FILE: (directory, AUTOENCODER_FILE)}
+    if lends:
+        places[AUTOENCODER_FILE] = (source, AUTOENCODER_FILE)
+    stores = {file: store for file, place in places.items() if (store := attempt(lambda p=place: Store(*p)))}
     if config is not None:
         if tokenizer is not None and len(tokenizer) > config.language.vocab_size:
             rows = config.language.vocab_size
             wrong.append(f"the tokenizer has {len(tokenizer)} tokens, llm_config.json only {rows} embedding rows")
         with torch.device("meta"):
             model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
-        wrong += [f"{file}: {line}" for file, lines in check(model, autoencoder, stores).items() for line in lines]
+        for file, lines in check(model, autoencoder, stores).items():
+            wrong += [f"{file}: {line}" for line in lines]
+            wrong.append(f"{file}: take it and the config files from the same model, or copy it again")
+    pickled = sorted(p.name for p in directory.iterdir() if p.suffix == ".bin")
+    wrong += [f"{name} is pickled, can run code and is never read: delete it" for name in pickled]
+    if deep:
+        wrong += [line for file, store in stores.items() for line in _not_finite(file, store)]
     keys = [(file, n, store.shapes[n], store.dtypes[n]) for file, store in stores.items() for n in store.shapes]
-    return Inspection(_by_part(keys), keys, wrong)
+    return Inspection(_by_part(keys), keys, wrong, config)
+
+
+def _not_finite(file: str, store: Store) -> Iterator[str]:
+    for name in store.shapes:
+        bad = sum(int((~piece.float().isfinite()).sum()) for piece in store.pieces(name).values())
+        if bad:
+            yield f"{file}: {name} holds {bad} numbers that are NaN or infinite: copy the file again, or train anew"
 
 
 def _by_part(keys: list[tuple[str, str, tuple[int, ...], str]]) -> list[Tensors]:
@@ -86,9 +109,8 @@ def _by_part(keys: list[tuple[str, str, tuple[int, ...], str]]) -> list[Tensors]
     for file, name, shape, stored_as in keys:
         part = "autoencoder" if file == AUTOENCODER_FILE else _part(name)
         types[part][stored_as] += 1
-        if not name.endswith(".scale"):
-            tensors[part] += 1
-            parameters[part] += prod(shape)
+        tensors[part] += 1
+        parameters[part] += prod(shape)
     return [Tensors(p, tensors[p], parameters[p], ", ".join(sorted(types[p]))) for p in _PARTS if tensors[p]]
 
 

@@ -5,13 +5,22 @@ B batch, N latent tokens, M patches, P numbers of a token or patch, D width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
+from bagel.attention import Kernel, attention
+from bagel.branches import Team
 from bagel.config import BagelConfig
+from bagel.context import Batch, Context
 from bagel.embed import Connector, TimeEmbedder, position_table
 from bagel.transformer import Transformer
 from bagel.vit import VisionEncoder
+
+if TYPE_CHECKING:
+    from bagel.compiled import Evaluations
 
 
 class Bagel(nn.Module):
@@ -19,6 +28,9 @@ class Bagel(nn.Module):
 
     latent_positions: Tensor  # [max_latent_size ** 2, D]
     vit_positions: Tensor  # [vit_max_num_patch_per_side ** 2, D]
+    kernel: Kernel = staticmethod(attention)  # of attention without a mask
+    evaluations: Evaluations | None = None  # where evaluations run in buffers at fixed places
+    team: Team | None = None  # where several processes share the branches of guidance
 
     def __init__(self, config: BagelConfig) -> None:
         super().__init__()
@@ -40,6 +52,12 @@ class Bagel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.vae2llm.weight.dtype
+
+    def batch(self, contexts: Sequence[Context], room: int) -> Batch:
+        """Contexts laid out side by side where the layers are, with `room` free columns."""
+        transformer = self.transformer
+        where = transformer.devices or self.device
+        return Batch.of(contexts, room, transformer.config, where, self.dtype, self.kernel)
 
     def embed_latents(self, tokens: Tensor, t: Tensor, positions: Tensor) -> Tensor:
         """Latent tokens [..., N, P], flow times broadcast to [..., N], grid ids [..., N] -> rows [..., N, D]."""

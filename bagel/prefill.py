@@ -61,13 +61,11 @@ def prefill(
     places = [_place(row) for row in blocks]
     und, gen = _embed(model, markers, blocks)
     num_und, num_gen = und.shape[1], gen.shape[1]
-    batch = Batch.of(contexts, num_und + num_gen, model.config.language, model.device, model.dtype)
+    batch = model.batch(contexts, num_und + num_gen)
     offsets, bias = _rows(places, num_und, num_gen, batch, model.dtype)
     positions = batch.positions[:, None] + offsets
     model.transformer.read(und, gen, positions, partial(batch.attend, bias=bias), batch.store)
-    return [
-        _append(context, batch.kv[:, :, b, :, batch.filled :], places[b], num_und) for b, context in enumerate(contexts)
-    ]
+    return [_append(context, batch.newest(b), places[b], num_und) for b, context in enumerate(contexts)]
 
 
 @dataclass(frozen=True)

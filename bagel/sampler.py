@@ -5,6 +5,7 @@ B pictures, C branches of guidance, R = C * B rows of a batch, N latent tokens, 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -158,15 +159,20 @@ class Velocity:
     def __init__(
         self, model: Bagel, markers: tuple[int, int], contexts: Sequence[Context], grid: tuple[int, int]
     ) -> None:
-        self.model = model
-        num_tokens = grid[0] * grid[1]
-        self.batch = Batch.of(contexts, num_tokens + 2, model.config.language, model.device, model.dtype)
+        self.model, self.contexts = model, contexts
+        if model.evaluations is None:
+            self.batch = model.batch(contexts, grid[0] * grid[1] + 2)
+            self._parts: dict[tuple[int, int], Batch] = {(0, len(contexts)): self.batch}
+        else:
+            self._owners: dict[tuple[int, int], object] = defaultdict(object)  # of buffers that others use, too
         self.grid_positions = grid_positions(*grid, model.config.max_latent_size, model.device)
         self.markers = model.embed_ids(torch.tensor(markers, device=model.device))  # [2, D]
-        self._parts: dict[tuple[int, int], Batch] = {(0, len(contexts)): self.batch}
 
     def hidden(self, x_t: Tensor, t: Tensor, start: int, stop: int) -> Tensor:
         """The last layer's output [rows, N, D] for x_t [rows, N, P] on the contexts start..stop."""
+        if self.model.evaluations is not None:
+            contexts, grid = self.contexts[start:stop], (self.grid_positions, self.markers)
+            return self.model.evaluations.hidden(self._owners[start, stop], contexts, x_t, t, grid)
         if (start, stop) not in self._parts:
             self._parts[start, stop] = self.batch.rows(start, stop)
         batch = self._parts[start, stop]
@@ -187,8 +193,18 @@ class Velocity:
         self, x_t: Tensor, t: Tensor, num_branches: int, extrapolations: list[Extrapolation] | None
     ) -> Tensor:
         """Velocity [C, B, N, P] of the first branches for x_t [B, N, P], real or extrapolated."""
+        team = self.model.team
+        if team is None:
+            return self._of_branches(x_t, t, range(num_branches), extrapolations)
+        mine = team.mine(num_branches)
+        v = self._of_branches(x_t, t, mine, extrapolations) if mine else x_t.new_empty(0, *x_t.shape)
+        return team.gather(v.float(), mine, num_branches)
+
+    def _of_branches(
+        self, x_t: Tensor, t: Tensor, branches: range, extrapolations: list[Extrapolation] | None
+    ) -> Tensor:
         num_pictures = len(x_t)
-        due = [i for i in range(num_branches) if extrapolations is None or extrapolations[i].due]
+        due = [i for i in branches if extrapolations is None or extrapolations[i].due]
         real = {}
         if due:  # always neighbours: the guidance branches count their evaluations together
             rows = repeat(x_t, "b n p -> (c b) n p", c=len(due))
@@ -198,8 +214,8 @@ class Velocity:
             real = dict(zip(due, rearrange(hidden, "(c b) n d -> c b n d", b=num_pictures), strict=True))
         assert extrapolations is not None  # without them every branch is due
         outputs = []
-        for i, extrapolation in enumerate(extrapolations[:num_branches]):
+        for i in branches:
             if i in real:
-                extrapolation.learn(real[i])
-            outputs.append(real[i] if i in real else extrapolation.guess())
+                extrapolations[i].learn(real[i])
+            outputs.append(real[i] if i in real else extrapolations[i].guess())
         return self.out(torch.stack(outputs))

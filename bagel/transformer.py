@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 from bagel.config import LanguageConfig
 
 # (layer, q [B, H, T, K], k [B, G, T, K], v [B, G, T, K]) -> [B, H, T, K]; rows are [und | gen], q and k are rotated.
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+# None instead of a result: only the keys and values were wanted, nothing follows.
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor | None]
 
 
 class RMSNorm(nn.Module):
@@ -70,11 +70,19 @@ class Layer(nn.Module):
         self.gen = Expert(c)
 
     def forward(
-        self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor], attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+        self,
+        und: Tensor,
+        gen: Tensor,
+        rope: tuple[Tensor, Tensor],
+        attend: Callable[[Tensor, Tensor, Tensor], Tensor | None],
     ) -> tuple[Tensor, Tensor]:
+        attended = attend(*self.queries(und, gen, rope))
+        return (und, gen) if attended is None else self.finish(und, gen, attended)
+
+    def finish(self, und: Tensor, gen: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+        """Both kinds of rows after attention [B, H, T, K]."""
         split = und.shape[1]
-        q, k, v = self.queries(und, gen, rope)
-        out = attend(q, k, v).transpose(1, 2).flatten(2)  # [B, T, H * K]
+        out = attended.transpose(1, 2).flatten(2)  # [B, T, H * K]
         if split:
             und = self.und.finish(und, out[:, :split])
         if gen.shape[1]:
@@ -95,6 +103,8 @@ class Layer(nn.Module):
 
 class Transformer(nn.Module):
     """`language_model` of the release: token embedding, layers, final norms, head (embedding and head untied)."""
+
+    devices: tuple[torch.device, ...] = ()  # of each layer, where they are not all at home
 
     def __init__(self, c: LanguageConfig) -> None:
         super().__init__()
@@ -121,12 +131,12 @@ class Transformer(nn.Module):
         self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend, store: Callable[[int, Tensor, Tensor], None]
     ) -> None:
         """As `hidden`, for the keys and values alone: of the last layer they go to `store(layer, k, v)`."""
-        rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
         last = len(self.layers) - 1
-        for index in range(last):
-            und, gen = self.layers[index](und, gen, rope, partial(attend, index))
-        _, k, v = cast(Layer, self.layers[last]).queries(und, gen, rope)
-        store(last, k, v)
+
+        def attend_or_store(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
+            return attend(layer, q, k, v) if layer < last else store(layer, k, v)
+
+        self.hidden(und, gen, positions, attend_or_store)
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

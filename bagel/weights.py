@@ -1,7 +1,7 @@
-"""Checkpoints in exactly the release's layout: the one place that knows its names, its fused matrices and its storage.
+"""Checkpoints in exactly the release's layout: the one place that knows its names and its fused matrices.
 
-`ema.safetensors` holds everything but the autoencoder, `ae.safetensors` the autoencoder; either may be split into
-shards with an index. A matrix may be stored as int8 with a sibling `<name>.scale` of one number a row.
+`ema.safetensors` holds everything but the autoencoder, `ae.safetensors` the autoencoder. How files are found and
+opened is store.py's business, how matrices are packed precision.py's, where they lie placement.py's.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bagel.compiled import use_compiled
 from bagel.config import BagelConfig, LanguageConfig, config_files, read_config
+from bagel.kernels import choose
 from bagel.model import Bagel
+from bagel.placement import Loading, Share, arrange, place
+from bagel.precision import PACKED, PackedLinear, check_precision, pack, require, unpack, use_precision
+from bagel.shares import cut, join, share_matrices
+from bagel.store import AUTOENCODER_FILE, MODEL_FILE, Store, model_file
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
 from world.errors import ModelError
@@ -31,7 +36,8 @@ _log = logging.getLogger(__name__)  # at INFO: how far the reading is
 
 Storage = Literal["float32", "float16", "bfloat16", "int8"]
 
-MODEL_FILE, AUTOENCODER_FILE = "ema.safetensors", "ae.safetensors"
+# Storage types that are read, and the precision that each is.
+STORED_AS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "F8_E4M3": "fp8", "U8": "nf4"}
 
 # Our module -> theirs, most of them once for a layer and expert: {i} its number, {s} "" or "_moe_gen".
 _LLM, _VIT = "language_model.model.", "vit_model.vision_model."
@@ -106,39 +112,69 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     autoencoder_dtype: torch.dtype = torch.float32,
+    how: Loading | None = None,
 ) -> Checkpoint:
-    """Reads a checkpoint directory, tensor by tensor from the mapped file to the device, in eval mode.
+    """Reads a checkpoint directory, tensor by tensor from the mapped file to its device, in eval mode.
 
-    `device` None means CUDA where there is one. `dtype` None means float32 on the CPU and bfloat16 elsewhere; the
-    autoencoder stays in float32 unless told otherwise, as in the published app. Raises ModelError with everything
-    that is wrong and what to do.
+    `device` None means CUDA where there is one. `dtype` None means that of `how.precision`, else float32 on the CPU
+    and bfloat16 elsewhere; the autoencoder stays in float32 unless told otherwise, as in the published app. Packed
+    matrices stay packed where `how.precision` or the file says so. Raises ModelError with everything that is wrong
+    and what to do.
     """
-    directory = Path(directory)
-    device = choose_device(device)
-    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
-    model, autoencoder, tokenizer, config = build(directory)
-    stores = {MODEL_FILE: Store(directory, MODEL_FILE), AUTOENCODER_FILE: Store(directory, AUTOENCODER_FILE)}
+    directory, how = Path(directory), how or Loading()
+    devices = [choose_device(name) for name in how.devices or (device,)]
+    model, autoencoder, tokenizer, config = build(directory, how.config_from)
+    stores = open_stores(directory, how.config_from)
     wrong = check(model, autoencoder, stores)
     if wrong:
         raise ModelError(report(directory, wrong))
-    _fill(model, stores[MODEL_FILE], config.language, device, dtype)
-    _fill(autoencoder, stores[AUTOENCODER_FILE], None, device, autoencoder_dtype)
+    store = stores[MODEL_FILE]
+    precision = how.precision or store.metadata.get("precision")
+    if precision is not None and precision not in PACKED:
+        dtype = dtype or getattr(torch, precision)
+    dtype = dtype or (torch.float32 if devices[0].type == "cpu" else torch.bfloat16)
+    if how.share is not None:
+        share_matrices(model.transformer, how.share)
+    if precision in PACKED:
+        require(check_precision(precision), devices[0])
+        use_precision(model.transformer, precision)
+    placement = place(model, model.transformer, devices, dtype)
+    _fill(model, store, config.language, dtype, placement.of, how.share)
+    _fill(autoencoder, stores[AUTOENCODER_FILE], None, autoencoder_dtype, lambda name: placement.home)
+    arrange(model.transformer, placement)
+    if how.share is not None:
+        join(model.transformer, how.share)
+    model.kernel = choose(how.attention, devices[0], dtype, config.language).call
+    if how.compile:
+        use_compiled(model, one_device=len(set(placement.layers)) == 1 and not placement.offloaded)
     return Checkpoint(model.eval(), autoencoder.eval(), tokenizer, config)
 
 
-def build(directory: Path) -> tuple[Bagel, Autoencoder, Tokenizer, BagelConfig]:
+def build(directory: Path, config_from: Path | None = None) -> tuple[Bagel, Autoencoder, Tokenizer, BagelConfig]:
     """The modules of a checkpoint directory without their weights (on the meta device), its tokenizer and config."""
-    if not directory.is_dir():
-        raise ModelError(f"there is no checkpoint directory {directory}: give the folder that holds {MODEL_FILE}")
-    config = read_config(directory)
-    tokenizer = Tokenizer.from_directory(directory)
+    for folder in (directory, config_from or directory):
+        if not folder.is_dir():
+            raise ModelError(f"there is no checkpoint directory {folder}: give the folder that holds {MODEL_FILE}")
+    source = config_from or directory
+    config = read_config(source)
+    tokenizer = Tokenizer.from_directory(source)
     if len(tokenizer) > config.language.vocab_size:
         raise ModelError(
-            f"{directory}: the tokenizer has {len(tokenizer)} tokens, but llm_config.json gives the model only "
+            f"{source}: the tokenizer has {len(tokenizer)} tokens, but llm_config.json gives the model only "
             f"{config.language.vocab_size} embedding rows: the files come from different models, copy them from one"
         )
     with torch.device("meta"):
         return Bagel(config), Autoencoder(config.autoencoder), tokenizer, config
+
+
+def open_stores(directory: Path, config_from: Path | None = None) -> dict[str, Store]:
+    """The files of a directory; `config_from` lends the autoencoder where a fine-tune's folder has none."""
+    lends = config_from is not None and not (directory / AUTOENCODER_FILE).is_file()
+    autoencoder = config_from if lends and config_from is not None else directory
+    return {
+        MODEL_FILE: Store(directory, model_file(directory)),
+        AUTOENCODER_FILE: Store(autoencoder, AUTOENCODER_FILE),
+    }
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -152,35 +188,6 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         first = str(error).strip().split("\n")[0]
         raise ModelError(f"device {str(device)!r} cannot be used here ({first}): try cpu or cuda") from None
     return chosen
-
-
-class Store:
-    """The tensors of one safetensors file, or of its shards, by name; nothing is read before it is asked for."""
-
-    def __init__(self, directory: Path, file: str) -> None:
-        """Raises ModelError where no file is found or one is broken."""
-        self.file = file
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.dtypes: dict[str, str] = {}
-        self._files = {}
-        self._owner: dict[str, Path] = {}
-        for path in _files_of(directory, file):
-            try:
-                self._files[path] = safe_open(path, framework="pt")
-            except (SafetensorError, OSError) as error:
-                raise ModelError(f"{path} is broken or cut short ({error}): copy it again from its source") from None
-            for name in self._files[path].keys():  # noqa: SIM118 - a safetensors file, not a dict
-                view = self._files[path].get_slice(name)
-                self.shapes[name], self.dtypes[name] = tuple(view.get_shape()), view.get_dtype()
-                self._owner[name] = path
-
-    def tensor(self, name: str) -> Tensor:
-        """The stored tensor on the CPU; an int8 matrix with a scale comes dequantised, in float32."""
-        stored = self._files[self._owner[name]].get_tensor(name)
-        scale = f"{name}.scale"
-        if scale not in self.shapes:
-            return stored
-        return stored.float() * self._files[self._owner[scale]].get_tensor(scale).float()[:, None]
 
 
 def check(model: Bagel, autoencoder: Autoencoder, stores: Mapping[str, Store]) -> dict[str, list[str]]:
@@ -230,54 +237,68 @@ def save(checkpoint: Checkpoint, directory: str | Path, storage: Storage = "floa
             (directory / stale).unlink(missing_ok=True)
 
 
-def _fill(module: nn.Module, store: Store, c: LanguageConfig | None, device: torch.device, dtype: torch.dtype) -> None:
+def _fill(
+    module: nn.Module,
+    store: Store,
+    c: LanguageConfig | None,
+    dtype: torch.dtype,
+    where: Callable[[str], torch.device],
+    share: Share | None = None,
+) -> None:
     """Gives a module on the meta device its weights; `c` is None where names are the release's own."""
-    state, shapes = {}, module.state_dict()
+    state: dict[str, Tensor] = {}
+    packed = {name: m for name, m in module.named_modules() if isinstance(m, PackedLinear)}
+    shapes = module.state_dict()
     for i, (name, empty) in enumerate(shapes.items()):
         _log.info("reading %s, %d%%", store.file, 100 * i // len(shapes))
-        state[name] = torch.empty(empty.shape, device=device, dtype=dtype)
-        parts = split(name, state[name], c) if c else {name: state[name]}
-        for key, view in parts.items():
-            view.copy_(store.tensor(key))
+        owner, _, leaf = name.rpartition(".")
+        device = where(name)
+        keys = release_names(name) if c else (name,)
+        if owner not in packed or leaf == "bias":
+            state[name] = torch.empty(empty.shape, device=device, dtype=dtype)
+            parts = [cut(store.tensor(key), key, c, share) if c and share else store.tensor(key) for key in keys]
+            for part, view in zip(parts, state[name].split([len(part) for part in parts]), strict=True):
+                view.copy_(part)
+        elif leaf == "weight":
+            pieces = [_packed(store, key, packed[owner].precision, c, share, device) for key in keys]
+            for piece in pieces[0]:
+                whole = torch.cat([part[piece] for part in pieces])
+                state[name if piece == "weight" else f"{owner}.weight_{piece}"] = whole
     module.load_state_dict(state, assign=True)
 
 
-def _files_of(directory: Path, file: str) -> list[Path]:
-    """The file itself, or the shards that its index names."""
-    if (directory / file).is_file():
-        return [directory / file]
-    index = directory / f"{file}.index.json"
-    if index.is_file():
-        try:
-            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
-            raise ModelError(f"{index} is not an index of shards (no weight_map): copy it again") from None
-        missing = [shard for shard in shards if not (directory / shard).is_file()]
-        if missing:
-            raise ModelError(f"{directory} lacks the shards {', '.join(missing)}, named by {index.name}: copy them too")
-        return [directory / shard for shard in shards]
-    pickled = [p.name for p in sorted(directory.iterdir()) if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
-    if pickled:
-        raise ModelError(
-            f"{directory} has no {file} but {', '.join(pickled)}: pickled weights can run code and are not read here; "
-            f"write them as {file} with safetensors.torch.save_file"
-        )
-    raise ModelError(f"{directory} has no {file} and no {file}.index.json: copy it from the release")
+def _packed(
+    store: Store, key: str, precision: str, c: LanguageConfig | None, share: Share | None, device: torch.device
+) -> dict[str, Tensor]:
+    """One of the release's matrices, packed on the device: as it is stored where that is the same, else anew."""
+    pieces = store.pieces(key)
+    if STORED_AS[store.dtypes[key]] == precision and share is None:
+        return {name: piece.to(device) for name, piece in pieces.items()}
+    # Packed where it is computed: bitsandbytes and large matrices are slow on a CPU.
+    home = device if device.type != "cpu" or not torch.cuda.is_available() else torch.device("cuda")
+    weight = unpack({n: p.to(home) for n, p in pieces.items()}) if len(pieces) > 1 else pieces["weight"].to(home)
+    weight = cut(weight, key, c, share) if c and share else weight
+    return {name: piece.to(device) for name, piece in pack(weight, precision).items()}
 
 
 def _differences(expected: Mapping[str, tuple[int, ...]], store: Store) -> list[str]:
-    scales = {n for n in store.shapes if n.endswith(".scale") and store.dtypes.get(n[: -len(".scale")]) == "I8"}
     lines = [f"{n} is missing ({list(s)})" for n, s in expected.items() if n not in store.shapes]
-    lines += [f"{n} is not part of the model" for n in store.shapes if n not in expected and n not in scales]
+    lines += [f"{n} is not part of the model" for n in store.shapes if n not in expected]
     for name, shape in expected.items():
-        found, kind = store.shapes.get(name, shape), store.dtypes.get(name, "F32")
-        if found != shape:
+        if name not in store.shapes:
+            continue
+        found, kind = store.shapes[name], store.dtypes[name]
+        if found != shape and kind != "U8":
             table = ": check the grid sizes in bagel_config.json" if name in _TABLES.values() else ""
             lines.append(f"{name} has shape {list(found)}, the config asks for {list(shape)}{table}")
-        elif kind == "I8" and store.shapes.get(f"{name}.scale") != shape[:1]:
-            lines.append(f"{name} is int8 and needs {name}.scale of shape {list(shape[:1])}")
-        elif kind not in ("F32", "F16", "BF16", "I8"):
-            lines.append(f"{name} is stored as {kind}: F32, F16, BF16 and I8 with a scale are read")
+        elif kind not in STORED_AS:
+            lines.append(
+                f"{name} is stored as {kind}: {', '.join(STORED_AS)} are read, the last three with their scale"
+            )
+        elif lack := store.wrong_packing(name):
+            lines.append(lack)
+        elif found != shape:
+            lines.append(f"{name} has shape {list(found)} unpacked, the config asks for {list(shape)}")
     return lines
 
 
@@ -288,8 +309,8 @@ def _stored(tensors: Mapping[str, Tensor], storage: Storage) -> Iterable[tuple[s
         tensor = tensor.detach().cpu()
         layered = ".layers." in name or name.endswith(("embed_tokens.weight", "lm_head.weight"))
         if storage == "int8" and tensor.ndim == 2 and layered:
-            scale = (tensor.float().abs().amax(dim=1) / 127).clamp(min=1e-7).half()
-            yield name, (tensor.float() / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
-            yield f"{name}.scale", scale
+            pieces = pack(tensor, "int8")
+            yield name, pieces["weight"]
+            yield f"{name}.scale", pieces["scale"]
         else:
             yield name, tensor.to(dtype, copy=True).contiguous()

@@ -13,16 +13,17 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
-from bagel.prefill import Block, LatentPicture, Words, prefill
+from bagel.judge import chances_of_yes
+from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.sampler import Callback, Conditions, sample, schedule
 from bagel.tiny import TINY
 from bagel.transforms import output_size, resize, to_pixels
@@ -40,11 +41,6 @@ ANSWER = 64  # tokens of an answer at most
 def load_tiny(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
     """The model that ships with the project, under the protocol of world.models."""
     return BagelWorldModel(load(TINY, device), "tiny", sampler)
-
-
-def load_directory(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
-    """A checkpoint directory in the release's layout, under the protocol of world.models."""
-    return BagelWorldModel(load(address, device), Path(address).resolve().name, sampler)
 
 
 @dataclass(frozen=True)
@@ -121,6 +117,29 @@ class BagelWorldModel:
         c = self.checkpoint
         pixels = torch.stack([to_pixels(Image.fromarray(self._fit(frame))) for frame in frames]).to(c.model.device)
         return list(to_bytes(c.autoencoder.decode(encode_latent(c, pixels))).cpu().numpy())
+
+    def with_sampler(self, sampler: SamplerConfig) -> BagelWorldModel:
+        """The same checkpoint with other settings, as in world.tuning."""
+        return BagelWorldModel(self.checkpoint, self._spec.model, sampler)
+
+    @torch.inference_mode()
+    def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
+        """The autoencoder's latents of the frames as rows of unit length, [B, D], less the mean of each channel: what
+        BAGEL paints with, and so what two of its pictures have in common."""
+        fitted = [self._fit(frame) for frame in frames]
+        if len({frame.shape for frame in fitted}) > 1:
+            raise ValueError("frames of one size have features of one size: got several sizes")
+        pixels = torch.stack([to_pixels(Image.fromarray(frame)) for frame in fitted])
+        latent = encode_latent(self.checkpoint, pixels.to(self.checkpoint.model.device)).float()  # [B, C, h, w]
+        latent = latent - latent.mean(dim=(2, 3), keepdim=True)
+        return torch.nn.functional.normalize(latent.flatten(1), dim=1).cpu().numpy()
+
+    @torch.inference_mode()
+    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
+        """How likely the model answers yes, [B] in [0, 1]; raises ModelError where it has not learned to answer."""
+        need_answers(self.checkpoint, self._spec.model)
+        pictures = [self._seen(self._fit(frame)) for frame in frames]
+        return chances_of_yes(self.checkpoint, pictures, question).double().cpu().numpy()
 
     def close(self) -> None:
         self._memo.clear()
@@ -233,7 +252,7 @@ class BagelWorldModel:
         blocks: list[Block] = [LatentPicture(window.latents[k], grid_of(self.checkpoint, frame.shape[:2]))]
         return [*blocks, self._seen(frame)] if self.walk.vit else blocks
 
-    def _seen(self, frame: Frame) -> Block:
+    def _seen(self, frame: Frame) -> SeenPicture:
         image = resize(Image.fromarray(frame), self.checkpoint.config.vit_transform)
         return see_picture(self.checkpoint, to_pixels(image))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from bagel.context import Batch, Context
+from bagel.context import Context
 from bagel.model import Bagel
 
 
@@ -32,7 +32,7 @@ def write(
     """
     if temperature > 0 and generators is None:
         raise ValueError("a temperature above 0 needs a generator for each context")
-    batch = Batch.of(contexts, max_length, model.config.language, model.device, model.dtype)
+    batch = model.batch(contexts, max_length)
     written: list[list[int]] = [[] for _ in contexts]
     tokens, done = [start] * len(contexts), [False] * len(contexts)
     for step in range(max_length):

@@ -6,6 +6,7 @@ Needs no simulator, but for the layouts of a scene whose starts are not shipped.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from world.errors import SceneError
+from world.goals import Thing
 from world.pictures import read_picture
 from world.types import Action, Pose, Scene, Start, vocabulary
 
@@ -64,6 +66,34 @@ def read_scene(name: str, *, with_frames: bool = True) -> Scene:
     return Scene(
         name, text["caption"], starts, _actions(text["actions"]), text["fov"], text["eye_height"], simulated=True
     )
+
+
+def load_things(name: str) -> tuple[Thing, ...]:
+    """What can be looked for in the scene of that name; nothing where it does not say (`things.toml`)."""
+    path = _FOLDER / name / "things.toml"
+    if name not in scene_names() or not path.is_file():
+        return ()
+    return tuple(Thing(words, **place) for words, place in tomllib.loads(path.read_text(encoding="utf-8")).items())
+
+
+def calibration_path(name: str) -> Path:
+    """Where `python -m agents calibrate` writes what it found out about a shipped scene."""
+    return _FOLDER / name / "calibration.json"
+
+
+def load_threshold(name: str, task: str, eyes: str) -> float | None:
+    """The likeness or probability that is enough in this scene by these eyes; None where nobody calibrated them.
+
+    Raises SceneError where the scene's calibration cannot be read.
+    """
+    path = calibration_path(name)
+    if name not in scene_names() or not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get(f"{task} {eyes}")
+        return None if found is None else float(found["threshold"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise SceneError(f"{path} is no calibration: remove it, or run python -m agents calibrate again") from None
 
 
 def frame_path(scene: str, start: str) -> Path:

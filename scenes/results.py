@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from scenes.cameras import Lens, Shot, save_cameras
 from scenes.fidelity import Outcome
 from scenes.sequence import Album
-from world.files import atomic_path, atomic_write_text
-from world.recording import BACKGROUND, contact_sheet, resized, save_png, save_video, sheet_columns
+from world.files import atomic_write_text
+from world.recording import BACKGROUND, contact_sheet, save_gif, save_png, save_video, sheet_columns
 from world.types import Frame
 
 _FPS = 6.0
-_GIF_SIDE = 256  # pixels, the shorter side of a gif at least
 _COMPARED = 8  # columns of the comparison
 
 
@@ -31,25 +29,13 @@ def save_results(album: Album, outcome: Outcome, figures: dict[str, Any]) -> lis
     beside = [np.concatenate([row[i] for row in outcome.walked.frames], axis=1) for i in line]
     save_png(paths[0], _sheet(outcome))
     save_video(paths[1], beside, _FPS)
-    save_gif(paths[2], beside)
+    save_gif(paths[2], beside, _FPS)
     atomic_write_text(paths[3], json.dumps(_poses(album, outcome), indent=1, ensure_ascii=False) + "\n")
     atomic_write_text(paths[4], json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     if outcome.truth is not None or outcome.views is not None or len(outcome.session.seeds) > 1:
         paths.append(folder / "comparison.png")
         save_png(paths[-1], _comparison(outcome))
     return [*paths, *_export(album, outcome)]
-
-
-def save_gif(path: Path, frames: Sequence[Frame], fps: float = _FPS) -> None:
-    """Writes frames, uint8 [H, W, 3], as an animation that repeats for ever."""
-    height, width = frames[0].shape[:2]
-    enlarge = max(1.0, _GIF_SIDE / height)
-    size = (round(width * enlarge), round(height * enlarge))
-    pictures = [Image.fromarray(resized(frame, size)).quantize(dither=Image.Dither.NONE) for frame in frames]
-    with atomic_path(path) as partial:
-        pictures[0].save(
-            partial, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
-        )
 
 
 def _sheet(outcome: Outcome) -> Frame:

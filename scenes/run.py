@@ -137,6 +137,9 @@ def _replay(args: argparse.Namespace) -> tuple[Script, Session]:
     if given := [f"--{n}" for n in ("scene", "seed", "variants") if getattr(args, n) is not None]:
         raise ValueError(f"a session brings its own start and seeds: leave {' and '.join(given)} out")
     session = load_session(args.script)
+    if session.made:
+        cure = f"python play.py {args.script} --replay walks it again exactly"
+        raise ValueError(f"{args.script} was walked by hand, with steps that no script has: {cure}")
     if session.scene.simulated and session.scene.name not in library.scene_names():
         raise SceneError(f"{args.script} begins in a scene {session.scene.name!r} that is not here")
     args.model = args.model or session.model

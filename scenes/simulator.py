@@ -119,6 +119,10 @@ class SimulatorWorld:
         """Where `action` leads from `pose`, along walls and furniture; nothing is drawn."""
         return self._ground(scene).slide(pose, action)
 
+    def is_free(self, scene: Scene, pose: Pose) -> bool:
+        """Whether one may stand at `pose`."""
+        return self._ground(scene).is_free(pose.x, pose.y)
+
     def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
         """What is seen from the poses, free or not, without moving there."""
         return self._draw([scene] * len(poses), poses)

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pygame
 import pytest
 
+from tests import hand as hands
+from tests.hand import Hand
 from tests.world.odd_worlds import Patient
-from tests.world.toy_world import ToyWorld, draw, toy_scene
-from world import models
+from tests.world.toy_world import ToyWorld, toy_scene
 from world.errors import ModelError
 from world.game import Game
 from world.player import DRAWS_PER_SECOND, Player
-from world.types import Action, Frame, Pose, Scene, Start, State
+from world.surroundings import Surroundings
+from world.types import Action, State
 
-
-class ToyTruth(ToyWorld):
-    """A toy simulator: knows every pose, reads no sentences."""
-
-    def __init__(self) -> None:
-        super().__init__(frozenset({"pose"}))
-
-    def random_start(self, scene: Scene, seed: int) -> Start:
-        return scene.starts[0]
-
-    def view(self, scene: Scene, poses: Sequence[Pose]) -> list[Frame]:
-        return [draw(pose, 0, 0) for pose in poses]
+at_window = hands.at_window  # the fixture
 
 
 class Forgetful(ToyWorld):
@@ -43,74 +33,6 @@ class Forgetful(ToyWorld):
         if actions[0].name == "down":
             raise KeyError("layers.7")
         return super().step(states, actions)
-
-
-def simulated(name: str) -> Scene:
-    scene = toy_scene(name)
-    return Scene(scene.name, scene.caption, scene.starts, simulated=True)
-
-
-class Hand:
-    """Presses keys and looks."""
-
-    def __init__(self, worlds: dict[str, ToyWorld], scene: Scene, out: Path) -> None:
-        self.game = Game(worlds.__getitem__, next(iter(worlds)), scene, seed=5)
-        self.player = Player(self.game, ["first", "second"], out, size=256)
-
-    def down(self, key: int) -> None:
-        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
-
-    def up(self, key: int) -> None:
-        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
-
-    def tap(self, *pressed: int) -> None:
-        for key in pressed:
-            self.down(key)
-            self.up(key)
-            self.player.tick()
-
-    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "waited in vain"
-            self.player.tick()
-            time.sleep(0.002)
-
-    def rest(self) -> None:
-        """Until nothing is in the making."""
-        self.until(lambda: not self.game.doing)
-
-    def walk(self, *pressed: int) -> None:
-        for key in pressed:
-            self.tap(key)
-            self.rest()
-
-    @property
-    def walked(self) -> list[State]:
-        return [self.game.shelf.state(node) for node in self.game.timeline.path()]
-
-    @property
-    def state(self) -> State:
-        assert self.game.state is not None
-        return self.game.state
-
-
-@pytest.fixture
-def at_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Hand]]:
-    monkeypatch.setattr(models, "SCENES", "tests.test_play:simulated")
-    hands: list[Hand] = []
-
-    def sit_down(worlds: dict[str, ToyWorld] | None = None, scene: Scene | None = None) -> Hand:
-        hands.append(Hand(worlds or {"toy": ToyWorld()}, scene or simulated("first"), tmp_path))
-        hands[0].until(lambda: hands[0].game.state)
-        return hands[0]
-
-    yield sit_down
-    for hand in hands:
-        for world in hand.game._models.values():
-            if isinstance(world, Patient):
-                world.go_on.release(100)
-        hand.player.close()
 
 
 def test_keys_walk(at_window: Callable[..., Hand]) -> None:
@@ -199,7 +121,7 @@ def test_reset_begins_the_very_same_walk(at_window: Callable[..., Hand]) -> None
     hand = at_window()
     hand.walk(pygame.K_UP, pygame.K_LEFT)
     seen = hand.state.digest()
-    hand.walk(pygame.K_r)
+    hand.walk(pygame.K_HOME)
     assert (hand.state.step, len(hand.walked)) == (0, 1)
     hand.walk(pygame.K_UP, pygame.K_LEFT)
     assert hand.state.digest() == seen
@@ -208,7 +130,7 @@ def test_reset_begins_the_very_same_walk(at_window: Callable[..., Hand]) -> None
 def test_reset_during_a_step_drops_it(at_window: Callable[..., Hand]) -> None:
     world = Patient()
     hand = at_window({"toy": world})
-    hand.tap(pygame.K_UP, pygame.K_r)
+    hand.tap(pygame.K_UP, pygame.K_HOME)
     world.go_on.release(9)
     hand.rest()
     assert hand.state.step == 0
@@ -216,40 +138,11 @@ def test_reset_during_a_step_drops_it(at_window: Callable[..., Hand]) -> None:
 
 def test_tab_goes_through_the_scenes(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
-    hand.walk(pygame.K_UP, pygame.K_TAB)
-    assert (hand.state.scene.name, hand.state.step) == ("second", 0)
-    hand.walk(pygame.K_TAB)
-    assert hand.state.scene.name == "first"
-
-
-def test_t_shows_the_truth_at_the_same_place_and_goes_back_to_the_dream(at_window: Callable[..., Hand]) -> None:
-    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()})
-    hand.walk(pygame.K_UP, pygame.K_LEFT)
-    pose = hand.state.pose
-    hand.walk(pygame.K_t)
-    assert hand.game.address == "sim"
-    assert (hand.state.pose, hand.state.step) == (pose, 2)
-    assert np.array_equal(hand.state.frame, draw(pose, 0, 0))
-    hand.walk(pygame.K_UP, pygame.K_t, pygame.K_UP)
-    assert hand.game.address == "toy"
-    assert hand.state.step == 4
-    assert hand.state.pose == pose.moved(hand.state.actions[-1]).moved(hand.state.actions[-1])
-
-
-def test_a_picture_has_no_truth(at_window: Callable[..., Hand]) -> None:
-    hand = at_window({"toy": ToyWorld(), "sim": ToyTruth()}, toy_scene("photo"))
-    hand.walk(pygame.K_t)
-    assert hand.game.address == "toy"
-    assert "does not know this picture" in hand.player.overlay.notice
-
-
-def test_a_simulator_that_is_not_there_leaves_the_dream_as_it_is(at_window: Callable[..., Hand]) -> None:
-    hand = at_window()
-    hand.walk(pygame.K_UP, pygame.K_t)
-    assert hand.game.problem
-    assert hand.game.address == "toy"
     hand.walk(pygame.K_UP)
-    assert (hand.state.step, hand.game.problem) == (2, "")
+    hand.chord(pygame.K_n)
+    assert (hand.state.scene.name, hand.state.step) == ("second", 0)
+    hand.chord(pygame.K_n)
+    assert hand.state.scene.name == "first"
 
 
 def test_pause_holds_the_keys_and_n_makes_one_step(at_window: Callable[..., Hand]) -> None:
@@ -285,7 +178,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_window_with_its_sentence(tmp_pat
     def broken(address: str) -> ToyWorld:
         raise ModelError(f"{address} is broken: download it again")
 
-    player = Player(Game(broken, "toy", toy_scene(), 0), [], tmp_path, size=256)
+    player = Player(Game(broken, "toy", toy_scene(), 0), Surroundings(keys=tmp_path / "keys.toml"), tmp_path, size=256)
     with pytest.raises(ModelError, match="toy is broken: download it again"):
         player.run()
     assert not pygame.display.get_init()
@@ -302,6 +195,7 @@ def test_pictures_and_videos_are_saved_without_waiting(at_window: Callable[..., 
         "first-0000-2.png",
         "first.mp4",
         "first.ndjson",
+        "sessions",
     }
     assert [path.name for path in hand.player.saved] == ["first-0000.png", "first-0000-2.png", "first.mp4"]
 
@@ -317,7 +211,7 @@ def test_a_recording_is_finished_when_the_window_closes(at_window: Callable[...,
 def test_what_cannot_be_saved_is_told(at_window: Callable[..., Hand], tmp_path: Path) -> None:
     hand = at_window()
     (tmp_path / "file").touch()
-    hand.player.out = tmp_path / "file"
+    hand.player.keepsakes.out = tmp_path / "file"
     hand.tap(pygame.K_g)
     assert "could not be saved" in hand.game.problem
 

@@ -8,19 +8,19 @@ from collections.abc import Callable
 import numpy as np
 import pygame
 
-from tests import test_play
-from tests.test_play import Hand
+from tests import hand as hands
+from tests.hand import Hand
 from tests.world.odd_worlds import Patient
 from world import shelf
 from world.game import Game
 
-at_window = test_play.at_window  # the fixture
+at_window = hands.at_window  # the fixture
 
 
 def click(hand: Hand, node: int) -> None:
     """Clicks in the middle of where a node is drawn."""
-    hand.until(lambda: any(n == node for _, n in hand.player._hud.strip._under))
-    [rect] = [rect for rect, n in hand.player._hud.strip._under if n == node]
+    hand.until(lambda: any(n == node for _, n in hand.player.hud.strip._under))
+    [rect] = [rect for rect, n in hand.player.hud.strip._under if n == node]
     pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=rect.center))
     hand.player.tick()
 
@@ -67,10 +67,10 @@ def test_a_click_on_a_small_frame_goes_there(at_window: Callable[..., Hand]) -> 
 def test_the_strip_shows_what_was_seen(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_UP, pygame.K_LEFT, pygame.K_LEFT, pygame.K_LEFT)
-    hand.until(lambda: len(hand.player._hud.strip._small) == 5)
+    hand.until(lambda: len(hand.player.hud.strip._small) == 5)
     hand.player.tick()
     window = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
-    for rect, node in hand.player._hud.strip._under:
+    for rect, node in hand.player.hud.strip._under:
         inner = window[rect.top + 12 : rect.bottom - 12, rect.left + 12 : rect.right - 12].mean((0, 1))
         assert np.abs(inner - hand.game.shelf.frame(node).mean((0, 1))).max() < 25  # its middle, so roughly
 
@@ -78,7 +78,7 @@ def test_the_strip_shows_what_was_seen(at_window: Callable[..., Hand]) -> None:
 def test_the_frame_under_the_mouse_is_shown_large(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_UP, pygame.K_LEFT, pygame.K_BACKSPACE, pygame.K_RIGHT)
-    [dot] = [rect for rect, node in hand.player._hud.strip._under if node == 2]
+    [dot] = [rect for rect, node in hand.player.hud.strip._under if node == 2]
     above = pygame.Rect(dot.centerx - 20, dot.top - 150, 40, 60)  # in the frame, where nothing else is drawn
 
     def seen() -> bytes:
@@ -110,7 +110,7 @@ def test_branches_are_compared_side_by_side(at_window: Callable[..., Hand]) -> N
     hand.walk(pygame.K_UP, pygame.K_c)
     assert "No other branch" in hand.player.overlay.notice
     hand.walk(pygame.K_LEFT, pygame.K_BACKSPACE, pygame.K_RIGHT, pygame.K_BACKSPACE, pygame.K_UP, pygame.K_c)
-    shown = hand.player._hud._shown
+    shown = hand.player.hud._shown
     assert np.array_equal(shown["Here"][0], hand.game.shelf.frame(4))
     assert np.array_equal(shown["There"][0], hand.game.shelf.frame(3))
     hand.walk(pygame.K_c)
@@ -137,14 +137,15 @@ def test_bookmarks_are_set_and_gone_to(at_window: Callable[..., Hand]) -> None:
 
 def test_starting_again_keeps_what_was_walked(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
-    hand.walk(pygame.K_UP, pygame.K_LEFT, pygame.K_r, pygame.K_UP, pygame.K_RIGHT)
+    hand.walk(pygame.K_UP, pygame.K_LEFT, pygame.K_HOME, pygame.K_UP, pygame.K_RIGHT)
     assert [state.step for state in hand.walked] == [0, 1, 2]
     assert hand.game.timeline.branches() == [(2,)]
 
 
 def test_another_scene_has_a_timeline_of_its_own(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
-    hand.walk(pygame.K_UP, pygame.K_b, pygame.K_TAB)
+    hand.walk(pygame.K_UP, pygame.K_b)
+    hand.chord(pygame.K_n)
     assert (len(hand.game.timeline), hand.game.timeline.bookmarks) == (1, frozenset())
     hand.walk(pygame.K_LEFT, pygame.K_BACKSPACE, pygame.K_BACKSPACE)
     assert hand.state.scene.name == "second"
@@ -162,7 +163,7 @@ def walk_far(game: Game, num_steps: int) -> None:
 def test_two_thousand_states_keep_the_window_whole(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     walk_far(hand.game, 1200)
-    hand.game.go_to(600)
+    hand.game.go(lambda tree: tree.at(600))
     walk_far(hand.game, 1)
     hand.game.undo()
     hand.tap(pygame.K_RIGHT)

@@ -16,16 +16,19 @@ from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
 
-MODEL_HELP = "tiny, sim, a checkpoint directory, or where one is served: ipc://PATH, tcp://HOST:PORT"
+MODEL_HELP = (
+    "tiny, sim, a checkpoint directory (as in DIR?precision=nf4&devices=cuda:0,cuda:1), a hub's OWNER/NAME, "
+    "or where one is served: ipc://PATH, tcp://HOST:PORT, http://HOST:PORT"
+)
 
 _MOST = 10_000_000  # of anything that is counted
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the text as written and shows defaults, except the default None."""
+    """Keeps the text as written and shows defaults, except empty ones."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, "") else super()._get_help_string(action)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +92,9 @@ def default_preset(address: str) -> str:
     if address in models.MODELS:
         return "walk"
     try:
-        return json.loads((Path(address) / "bagel_config.json").read_text(encoding="utf-8"))["walk"]["preset"]
+        return json.loads((Path(address.partition("?")[0]) / "bagel_config.json").read_text(encoding="utf-8"))["walk"][
+            "preset"
+        ]
     except (OSError, ValueError, LookupError, TypeError):
         return "edit"
 

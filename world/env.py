@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from world.models import load, load_scene
+from world.moves import ActionType, Choice, action_space, to_action
 from world.settings import SamplerConfig
 from world.types import Action, Frame, Scene, State, WorldModel
-from world.words import understand
 
 if TYPE_CHECKING:
     from world.window import FrameWindow
 
-ActionType = Literal["discrete", "text"]
-MoveOrWords: TypeAlias = int | np.integer[Any] | str
 
-MAX_TEXT = 200
-_TEXT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:!?'\"()-%")
-
-
-class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
+class BagelWorldEnv(gymnasium.Env[Frame, Choice]):
     """A walk: every step is one action, the observation is the frame seen after it, uint8 [H, W, 3].
 
-    A walk has no goal: the reward is always 0.0 and nothing terminates; tasks come as wrappers, a time limit as
-    `max_episode_steps` of `gymnasium.make`. Equal seeds give equal walks, bit for bit on the same machine.
+    A walk has no goal: the reward is always 0.0 and nothing terminates (`world.task_env` has goals); a time limit comes
+    as `max_episode_steps` of `gymnasium.make`. Equal seeds give equal walks, bit for bit on the same machine.
     `info` holds "pose" (x and y in m, yaw, pitch and object_yaw in degrees), "step" and "action", the words.
 
     model: an address for `world.models.load` or a WorldModel. A given model stays open at `close`; hand it to this
         class rather than to `gymnasium.make`, which copies its arguments.
     scene: an address for `world.models.load_scene`, or a Scene. `reset` draws one of its starts;
         `reset(options={"start": "door"})` chooses one by name.
-    action_type: "discrete" numbers `scene.actions`; "text" takes any sentence; what it says of moves and numbers
+    action_type: "discrete" numbers `scene.actions`; "continuous" is metres and degrees, turned into words
+        (`world.moves.action_space`); "text" takes any sentence; what it says of moves and numbers
         (`world.words.understand`) is what the pose follows. The simulator follows these numbers too, and other words
         change nothing there.
     sampler: how a model loaded here samples; None means its own default.
@@ -53,8 +48,6 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         sampler: SamplerConfig | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if action_type not in get_args(ActionType):
-            raise ValueError(f"action_type is discrete or text, got {action_type!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode is human, rgb_array or None, got {render_mode!r}")
         self.scene = load_scene(scene) if isinstance(scene, str) else scene
@@ -63,11 +56,7 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         self.render_mode = render_mode
         self.state: State | None = None
         self._window: FrameWindow | None = None
-        if action_type == "text":
-            self._need_free_text()
-            self.action_space = spaces.Text(MAX_TEXT, charset=_TEXT_CHARACTERS)
-        else:
-            self.action_space = spaces.Discrete(len(self.scene.actions))
+        self.action_space = action_space(action_type, self.scene, self.model.spec)
         shape = self.model.reset([self.scene], [0])[0].frame.shape
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
 
@@ -84,7 +73,7 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         self._show()
         return self._observation(self.state), self._info(self.state, "")
 
-    def step(self, action: MoveOrWords) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Choice) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One action: its number in `scene.actions`, or its words where action_type is "text"."""
         if self.state is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
@@ -93,15 +82,9 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
         self._show()
         return self._observation(self.state), 0.0, False, False, self._info(self.state, move.text)
 
-    def action_of(self, action: MoveOrWords) -> Action:
+    def action_of(self, action: Choice) -> Action:
         """What `action` means here. Raises ValueError where it means nothing."""
-        if isinstance(self.action_space, spaces.Text):
-            if not isinstance(action, str) or not action.strip():
-                raise ValueError(f"an action is a sentence here, got {action!r}")
-            return understand(action, self.scene.actions)
-        if not self.action_space.contains(action):
-            raise ValueError(f"an action is a number from 0 to {len(self.scene.actions) - 1} here, got {action!r}")
-        return self.scene.actions[int(cast(int, action))]
+        return to_action(action, self.action_space, self.scene)
 
     def render(self) -> Frame | None:  # pyright: ignore[reportIncompatibleMethodOverride] (Gymnasium's generic is wider)
         """The frame for "rgb_array"; for "human" the window is kept up to date by reset and step."""
@@ -119,11 +102,6 @@ class BagelWorldEnv(gymnasium.Env[Frame, MoveOrWords]):
             self._window = None
         if self._owns_model:
             self.model.close()
-
-    def _need_free_text(self) -> None:
-        spec = self.model.spec
-        if not spec.supports & {"free_text", "pose"}:
-            raise ValueError(f"model {spec.model!r} does not read free sentences: use action_type='discrete'")
 
     def _observation(self, state: State) -> Frame:
         return np.array(state.frame)  # a copy: what callers write into it must not reach the state

@@ -6,29 +6,32 @@ at once; `poll`, called every draw, takes in what the thread has finished.
 
 from __future__ import annotations
 
-import logging
-import queue
-import statistics
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from world.errors import WorldError
-from world.recording import resized
+from world.history import History, Node, Walker, node_of
+from world.jobs import LOOK, Desk, Worker, for_a_person
+from world.lookahead import LookAhead, likely
+from world.making import Options, Reopening, Request
+from world.pace import Pace
+from world.replay import Comparison, given
+from world.session import Made, Session
+from world.settings import SamplerConfig
 from world.shelf import Shelf
 from world.timeline import NOWHERE, Timeline
-from world.types import Action, Scene, State, TrueWorld, WorldModel
+from world.tuning import Twins
+from world.types import Action, Frame, Pose, Scene, State, WorldModel
+from world.watching import Watch
 from world.words import follows
+from world.worlds import TRUTH, Worlds
 
-_log = logging.getLogger(__name__)
+_PATIENCE = 0.1  # s of rest before futures are imagined
 
 
 class Game:
-    """The walk of one person: a tree of states, one model at a time, at most one job and one waiting action."""
+    """The walk of one person: a tree of states, at most one job and one waiting verb."""
 
     def __init__(
         self,
@@ -45,20 +48,35 @@ class Game:
         self.stage = stage
         self.scene = scene
         self.seed = seed
-        self.address = address
-        self.timeline = Timeline()
-        self.shelf = Shelf()  # the states of the timeline's nodes; another one for another scene
-        self._digests: list[bytes] = []  # of the states at the timeline's nodes
+        self.options = Options()
+        self.history = History()  # another one for another scene
+        self.futures = LookAhead()
+        self.pace = Pace()
+        self.watch = Watch()  # of the step in the making, or of the last one
         self.problem = ""  # what went wrong, for a person; the state before it stays usable
-        self.latencies: deque[float] = deque(maxlen=100)  # s, of the last steps
-        self._finished_at: deque[float] = deque(maxlen=100)  # s, on the monotonic clock
-        self._open_model = open_model
-        self._models: dict[str, WorldModel] = {}
-        self._worker = _Worker()
-        self.loading = address  # the address that is being loaded, or was last
-        self._job: _Job | None = None
-        self._next: Callable[[], None] | None = None  # the verb that waits for the running job
+        self.comparison: Comparison | None = None  # of the session that is walked again, or was last
+        self.worlds = Worlds(open_model, address)
+        self._worker = Worker("model")
+        self._desk = Desk(self._worker)
+        self._ahead: list[Action] = []  # steps that follow the running one
+        self._fresh: list[State] = []  # seen since the last poll
+        self._rests_from = 0.0  # on the monotonic clock, from when futures may be imagined
         self.reset()
+
+    @property
+    def address(self) -> str:
+        """The model that makes the next step."""
+        return self.worlds.address
+
+    @property
+    def timeline(self) -> Timeline:
+        """The tree of places."""
+        return self.history.timeline
+
+    @property
+    def shelf(self) -> Shelf:
+        """The states of the timeline's nodes."""
+        return self.history.shelf
 
     @property
     def state(self) -> State | None:
@@ -68,268 +86,265 @@ class Game:
     @property
     def model(self) -> WorldModel | None:
         """The model that makes the next step; None while it loads."""
-        return self._models.get(self.address)
+        return self.worlds.here.model if self.worlds.here else None
+
+    @property
+    def walker(self) -> Walker:
+        """Who walks, for a session."""
+        home = self.worlds.at_home
+        return Walker(home.model.spec.model if home else self.worlds.home, self.seed, home.sampler if home else None)
 
     @property
     def doing(self) -> str:
-        """What the thread works on: "" when it waits for work, else "step", "start" or "load"."""
-        return self._job.kind if self._job else ""
+        """What is asked of the thread: "", or "step", "refine", "start", "load" or "reopen"."""
+        return "" if self._desk.kind == LOOK else self._desk.kind
+
+    @property
+    def looking(self) -> bool:
+        """Whether futures are being imagined."""
+        return self._desk.kind == LOOK
 
     @property
     def doing_for(self) -> float:
         """How long the running job has taken so far, in s."""
-        return time.monotonic() - self._job.started_at if self._job else 0.0
+        return self._desk.running_for
 
     @property
-    def waiting(self) -> bool:
-        """Whether a verb waits for the running job."""
-        return self._next is not None
+    def waiting(self) -> int:
+        """How many steps and other verbs wait for the running job."""
+        return len(self._ahead) + self._desk.waiting
 
-    def frames_per_second(self, over: float = 3.0) -> float:
-        """Frames a second over the last `over` s, or over the time of a few slow steps; 0 when fewer than two came."""
-        now = time.monotonic()
-        over = max(over, 3 * statistics.median(self.latencies or [0.0]))
-        recent = [t for t in self._finished_at if now - t <= over]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+    def act(self, action: Action, times: int = 1, *, rough: bool = False) -> None:
+        """One step, or several of the same. While the model is at work the newest action waits for the step that runs.
 
-    def act(self, action: Action) -> None:
-        """One step. While the model is at work the newest action waits, and an older one that waited is dropped."""
-        self._when_free(lambda: self._step(action))
+        `rough` says that more are to come: where frames are refined, few evaluations do.
+        """
+        if self.doing == "reopen":
+            return
+        self._ahead.clear()
+        if self.looking:
+            self.watch.cancel()
+        self._desk.when_free(lambda: self._walk([action] * times, rough))
 
     def undo(self) -> bool:
         """Back to the state before; a step in the making is given up instead. False at the beginning of the walk."""
-        return self._give_up_step() or self._be(self.timeline.undone())
+        return self.cancel() or self.history.be(self.timeline.undone())
 
-    def redo(self) -> bool:
-        """Forth again, where the walk went last; a step in the making is given up. False at the end of the walk."""
-        self._give_up_step()
-        return self._be(self.timeline.redone())
-
-    def go_to(self, node: int) -> bool:
-        """To any node of the timeline; a step in the making is given up. False when one is there already."""
-        self._give_up_step()
-        return self._be(self.timeline.at(node))
-
-    def go_to_next_bookmark(self) -> bool:
-        """To the next bookmark. False when there is none elsewhere."""
-        self._give_up_step()
-        return self._be(self.timeline.at_next_bookmark())
+    def go(self, way: Callable[[Timeline], Timeline]) -> bool:
+        """To another place of the tree; a step in the making is given up. False where the way leads nowhere else."""
+        self.cancel()
+        return self.history.be(way(self.timeline))
 
     def bookmark(self) -> bool:
         """Sets a bookmark here, or takes it away; whether there is one now."""
-        self.timeline = self.timeline.bookmarked()
+        self.history.be(self.timeline.bookmarked())
         return self.timeline.here in self.timeline.bookmarks
 
-    def reset(self) -> None:
-        """The scene's first start again, with the same seed, so that equal keys give the equal walk.
+    def cancel(self) -> bool:
+        """Gives up a step in the making; whether there was one."""
+        self.problem = ""
+        self._ahead.clear()
+        self._desk.forget_waiting()
+        if self._desk.kind != "step" or not self._desk.wanted:
+            return False
+        self._abandon()
+        return True
 
-        What was walked stays in the timeline.
-        """
+    def accept(self) -> bool:
+        """Takes the step in the making as it will be at its next evaluation. False where it cannot be watched."""
+        if self.doing != "step" or self.model is None or "preview" not in self.model.spec.supports:
+            return False
+        self._ahead.clear()
+        self.watch.accept()
+        return True
+
+    def reset(self) -> None:
+        """The scene's first start again, with the same seed: equal keys give the equal walk. The timeline stays."""
         self.enter(self.scene)
 
     def enter(self, scene: Scene) -> None:
         """Begins a walk in `scene`; the walk so far stays until the new one is there."""
         self.problem = ""
         self._abandon()
-        self._when_free(lambda: self._start(scene))
+        self.worlds.go_to(self.worlds.home)
+        self._desk.when_free(lambda: self._start(scene))
 
-    def switch(self, address: str) -> None:
-        """Goes on with another model from the very same place.
-
-        A world that knows every pose shows the true view at once; every other model goes on from the state as it is.
-        """
+    def switch(self) -> bool:
+        """Goes on in the truth from the very same place, or back in the dream; False where there is no truth."""
+        if self.worlds.other == TRUTH and not self.scene.simulated:
+            return False
         self.problem = ""
-        self._when_free(lambda: self._go_on_with(address))
+        self._abandon()
+        self._desk.when_free(lambda: self._switch(self.worlds.other))
+        return True
+
+    def reopen(self, session: Session) -> None:
+        """Walks a session again: its tree grows as it was, and its pictures are compared with those recorded."""
+        self.problem = ""
+        self._abandon()
+        self.worlds.go_to(self.worlds.home)
+        self._desk.when_free(lambda: self._reopen(Reopening(session)))
+
+    def anchor(self, frame: Frame, pose: Pose) -> None:
+        """Goes on from a picture from elsewhere, uint8 [H, W, 3], seen at `pose`."""
+        self.cancel()
+        if (state := self.state) is not None:
+            state = given(state, frame, pose)
+            self._append(state, self.timeline.here, node_of(state, None, Made(given=state.frame, pose=pose)))
+
+    def tune(self, sampler: SamplerConfig | None) -> bool:
+        """Other settings from the next step on; False, with the problem told, where the model takes none."""
+        try:
+            self.worlds.tune(sampler)
+        except WorldError as error:
+            self.problem = str(error)
+            return False
+        self.futures.forget()
+        return True
+
+    def rest(self) -> None:
+        """No key is down: what was drawn roughly is drawn again, then the likely next frames are imagined."""
+        state, twins = self.state, self.worlds.here
+        if self._desk.kind or state is None or twins is None:
+            return
+        here = self.timeline.here
+        node, parent = self.history.nodes[here], self.timeline.parents[here]
+        if node.rough and node.action is not None and parent != NOWHERE:
+            self._refine(twins, here, node.action)
+        elif self.options.look_ahead and not self.futures.at(node.state) and time.monotonic() > self._rests_from:
+            self._look(twins, state, node.state)
 
     def poll(self) -> list[State]:
         """Takes in what is finished; the states that came new, oldest first."""
-        job = self._job
-        if job is None or not job.future.done():
-            return []
-        self._job = None
-        new: list[State] = []
-        error = job.future.exception()
-        if error is None:
-            new = job.take(job.future.result())
-        elif job.wanted:
-            self.problem = _for_a_person(error, self.loading if job.kind == "load" else self.address)
-            self._next = None
-        if self._next is not None:
-            waiting, self._next = self._next, None
-            waiting()
-        return new
+        busy = self._desk.kind
+        if (error := self._desk.poll()) is not None:
+            self.problem = for_a_person(error, self.address)
+            self._ahead.clear()
+        if busy and not self._desk.kind:
+            self._rests_from = time.monotonic() + _PATIENCE
+            if self._ahead:
+                self._walk(self._ahead, rough=False)
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
     def close(self, timeout: float = 5.0) -> None:
         """Ends the thread, waiting at most `timeout` s for a running job, and closes the models."""
-        self._worker.run(self._close_models)  # where they worked: OpenGL belongs to a thread
+        self._abandon()
+        self._worker.run(self.worlds.close)  # where they worked: OpenGL is a thread's
         self._worker.close(timeout)
-        self.shelf.close()
+        self.history.close()
 
-    def _step(self, action: Action) -> None:
-        state, model, here = self.state, self.model, self.timeline.here
-        if state is None or model is None:
+    def _walk(self, actions: list[Action], rough: bool) -> None:
+        state, twins, here = self.state, self.worlds.here, self.timeline.here
+        if state is None or twins is None:
             return
-        if not follows(model.spec, action):
-            self.problem = f"{model.spec.model} reads no sentences: it knows the moves of the scene alone."
+        action, self._ahead = actions[0], actions[1:]
+        if not follows(twins.model.spec, action):
+            self.problem = f"{twins.model.spec.model} reads no sentences: it knows the moves of the scene alone."
+            self._ahead = []
             return
         self.problem = ""
+        place = self.history.nodes[here].state
+        if self.futures.at(place) and (future := self.futures.take(place, action)):
+            made = Made(self.worlds.sampler, future.batch if len(future.batch) > 1 else ())
+            self._append(future.state, here, node_of(future.state, action, self.worlds.told(future.state, made)))
+            self.pace.stepped(None)
+            if self._ahead:
+                self._walk(self._ahead, rough)
+            return
+        roughly = rough and self.options.refine
+        request = Request(state, action, self.worlds.rough_sampler if roughly else self.worlds.sampler)
 
-        def take(states: list[State]) -> list[State]:
-            self.latencies.append(self._worker.last_seconds)
-            self._finished_at.append(time.monotonic())
-            return self._append(states, here)
+        def take(drawn: tuple[State, Node]) -> None:
+            self.pace.stepped(self._worker.last_seconds)
+            after, node = drawn
+            rough, made = request.sampler != self.worlds.sampler, self.worlds.told(after, node.made)
+            self._append(after, here, replace(node, rough=rough, made=made))
 
-        self._run("step", lambda: model.step([state], [action]), take)
+        self._run("step", request, twins, take)
 
-    def _start(self, scene: Scene) -> None:
-        address, seed = self.address, self.seed
+    def _refine(self, twins: Twins, here: int, action: Action) -> None:
+        """The same step with all evaluations, in the place of what was drawn roughly."""
+        request = Request(self.shelf.state(self.timeline.parents[here]), action, self.worlds.sampler)
 
-        def job() -> list[State]:
-            return self._opened(address).reset([scene], [seed])
+        def take(drawn: tuple[State, Node]) -> None:
+            if not self.timeline.children(here):
+                self.history.remake(here, *drawn)
 
-        def take(states: list[State]) -> list[State]:
-            if scene is not self.scene or not self.timeline:
-                self._forget()
-            self.scene = scene
-            return self._append(states, NOWHERE)
+        self._run("refine", request, twins, take)
 
-        self._prepare(address, job, take)
+    def _run(self, kind: str, request: Request, twins: Twins, take: Callable[[tuple[State, Node]], None]) -> None:
+        self.watch = watch = Watch()
+        self._desk.run(kind, lambda: request.carried_out(twins, watch), take)
 
-    def _go_on_with(self, address: str) -> None:
+    def _look(self, twins: Twins, state: State, place: bytes) -> None:
+        """Imagines what is likely next, all in one batch; whatever is asked for meanwhile goes first."""
+        possible = [action for action in state.scene.actions if follows(twins.model.spec, action)]
+        actions = likely(self.history.actions(), possible, self.options.look_ahead)
+        sampler, futures = self.worlds.sampler, self.futures
+        self.watch = watch = Watch(draws=False)
+
+        def take(states: list[State]) -> None:
+            if sampler == self.worlds.sampler:
+                futures.put(place, actions, states)
+
+        self._desk.run(LOOK, lambda: watch.step(twins.of(sampler), [state] * len(actions), actions), take)
+
+    def _switch(self, address: str) -> None:
         state, here = self.state, self.timeline.here
-        if state is None or address == self.address:
+        if state is None:
             return
 
-        def job() -> list[State]:
-            model = self._opened(address)
-            if not isinstance(model, TrueWorld):
-                return []
-            (frame,) = model.view(state.scene, [state.pose])
-            frame = resized(frame, (state.frame.shape[1], state.frame.shape[0]))
-            return [replace(state, frames=(frame,), actions=(), memory=())]
+        def take(seen: State | None) -> None:
+            self.worlds.go_to(address)
+            self.pace, self.futures = Pace(), LookAhead()
+            if seen is not None:
+                self._append(seen, here, node_of(seen, None, Made(given=seen.frame, pose=seen.pose)))
 
-        def take(states: list[State]) -> list[State]:
-            self.address = address
-            self.latencies.clear()
-            return self._append(states, here)
+        self._desk.run("load", lambda: self.worlds.seen_from(address, state), take)
 
-        self._prepare(address, job, take)
+    def _start(self, scene: Scene) -> None:
+        def take(state: State) -> None:
+            if scene is not self.scene or not self.timeline:
+                self._forget(scene)
+            self._append(state, NOWHERE, node_of(state, None))
 
-    def _prepare(
-        self, address: str, job: Callable[[], list[State]], take: Callable[[list[State]], list[State]]
-    ) -> None:
-        self.loading = address
-        self._run("start" if address in self._models else "load", job, take)
+        kind = "start" if self.worlds.here else "load"
+        self._desk.run(kind, lambda: self.worlds.opened(self.address).model.reset([scene], [self.seed])[0], take)
 
-    def _opened(self, address: str) -> WorldModel:
-        if address not in self._models:
-            self._models[address] = self._open_model(address)
-        return self._models[address]
+    def _reopen(self, reopening: Reopening) -> None:
+        """One job a step, so that the tree is seen to grow."""
 
-    def _close_models(self) -> None:
-        for model in self._models.values():
-            model.close()
+        def take(state: State) -> None:
+            parent = reopening.parent if reopening.places else NOWHERE
+            if parent == NOWHERE:
+                self._forget(reopening.session.scene)
+                self.seed = reopening.session.seeds[0]
+            self._append(state, parent, reopening.node(state))
+            reopening.places.append(self.timeline.here)
+            self.comparison = reopening.comparison
+            if not reopening.done:
+                self._reopen(reopening)
+                return
+            end, bookmarks = reopening.end()
+            self.history.be(replace(self.timeline.at(end), bookmarks=bookmarks))
 
-    def _append(self, states: list[State], parent: int) -> list[State]:
-        """Puts each state after the one before it; what was there already is only gone to."""
-        for state in states:
-            digest = state.digest()
-            known = [node for node in self.timeline.children(parent) if self._digests[node] == digest]
-            if known:
-                self.timeline = self.timeline.at(known[0])
-            else:
-                self.timeline = self.timeline.begun() if parent == NOWHERE else self.timeline.at(parent).stepped()
-                self._digests.append(digest)
-                self._keep(self.timeline.here, state)
-            parent = self.timeline.here
-        return states
+        kind = "reopen" if self.worlds.here else "load"
+        self._desk.run(kind, lambda: reopening.draw(self.worlds.opened(self.address)), take)
 
-    def _keep(self, node: int, state: State) -> None:
+    def _append(self, state: State, parent: int, node: Node) -> None:
         try:
-            self.shelf.put(node, state)
+            self.history.add(state, parent, node)
         except OSError as error:
-            self.problem = f"Old frames could not be moved to disk ({error}): make room, or memory fills instead"
+            self.problem = f"This step could not be kept on disk ({error}): make room, or memory fills instead"
+        self._fresh.append(state)
 
-    def _forget(self) -> None:
-        self.shelf.close()
-        self.timeline, self.shelf, self._digests = Timeline(), Shelf(), []
-
-    def _give_up_step(self) -> bool:
-        """Lets a step in the making end for nothing; whether there was one."""
-        self.problem, self._next = "", None
-        if self._job is None or self._job.kind != "step" or not self._job.wanted:
-            return False
-        self._abandon()
-        return True
-
-    def _be(self, timeline: Timeline) -> bool:
-        """Takes another timeline; whether that is another place."""
-        moved, self.timeline = timeline.here != self.timeline.here, timeline
-        return moved
-
-    def _when_free(self, verb: Callable[[], None]) -> None:
-        if self._job is None:
-            verb()
-        else:
-            self._next = verb
-
-    def _run(self, kind: str, job: Callable[[], list[State]], take: Callable[[list[State]], list[State]]) -> None:
-        self._job = _Job(kind, self._worker.run(job), take, time.monotonic())
+    def _forget(self, scene: Scene) -> None:
+        self.history.close()
+        self.history, self.scene = History(), scene
 
     def _abandon(self) -> None:
         """Lets the running job, if any, end for nothing; a model that was being loaded stays loaded."""
-        self._next = None
-        if self._job is not None:
-            self._job = replace(self._job, take=lambda states: [], wanted=False)
-
-
-@dataclass(frozen=True)
-class _Job:
-    kind: str
-    future: Future[list[State]]
-    take: Callable[[list[State]], list[State]]
-    started_at: float
-    wanted: bool = True
-
-
-class _Worker:
-    """A daemon thread, so that closing the window never waits for a model."""
-
-    def __init__(self) -> None:
-        self.last_seconds = 0.0
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        self._thread.start()
-
-    def run(self, job: Callable[[], Any]) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._jobs.put((job, future))
-        return future
-
-    def close(self, timeout: float) -> None:
-        """No further jobs; waits at most `timeout` s for those that are there."""
-        self._jobs.put(None)
-        self._thread.join(timeout)
-
-    def _work(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, future = item
-            begun = time.perf_counter()
-            try:
-                result = job()
-            except BaseException as error:  # noqa: BLE001 (handed to the game, which shows it)
-                future.set_exception(error)
-            else:
-                self.last_seconds = time.perf_counter() - begun
-                future.set_result(result)
-
-
-def _for_a_person(error: BaseException, address: str) -> str:
-    """What happened and what to do; the project's own errors say both already."""
-    _log.debug("the model failed", exc_info=error)
-    text = " ".join(str(error).split())
-    if isinstance(error, WorldError | ValueError):
-        return text
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return f"There is not enough memory for this step ({text}): close what else uses it, or take a smaller picture"
-    return f"{type(error).__name__}: {text}. What is wrong with the model: python -m world doctor --model {address}"
+        self._ahead.clear()
+        self.watch.cancel()
+        self._desk.abandon()

@@ -88,7 +88,8 @@ class Comparison:
 
 def add_bench(commands: Any) -> None:
     """The parser of `bench`."""
-    bench = commands.add_parser("bench", help="what the link costs", formatter_class=cli.HelpFormatter)
+    bench = commands.add_parser("bench", help="what link or window cost", formatter_class=cli.HelpFormatter)
+    bench.add_argument("--window", action="store_true", help="the window instead: draws, keys, a tree of many states")
     bench.add_argument("--model", default="tiny", metavar="ADDRESS", help="for the throughput; none leaves it out")
     bench.add_argument("--rows", type=cli.count, default=8, metavar="N", help="of a step, for the throughput")
     bench.add_argument("--steps", type=cli.count, default=300, metavar="N", help="for each latency")
@@ -147,6 +148,11 @@ def _serve(address: str, bind: str) -> None:
 
 
 def _bench(args: argparse.Namespace) -> None:
+    if args.window:
+        from world.window_bench import bench  # pygame, which the link does not need
+
+        bench()
+        return
     if args.model != "none":
         models.entry_of(args.model)
     console = Console(highlight=False)

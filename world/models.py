@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from world.endpoints import is_endpoint, read_endpoint
 from world.errors import ModelError
+from world.goals import Thing
 from world.settings import SamplerConfig
 from world.types import Scene, WorldModel
 
@@ -16,15 +18,22 @@ MODELS = {
     "tiny": "bagel.world_model:load_tiny",
     "sim": "scenes.simulator:load",
 }
-DIRECTORY = "bagel.world_model:load_directory"  # any checkpoint directory in the release layout
+DIRECTORY = "bagel.addresses:load"  # a checkpoint directory in the release layout, or a hub's OWNER/NAME
 REMOTE = "world.client:load"  # ipc://PATH or tcp://HOST:PORT, where a server keeps the model
+_HUB = re.compile(r"((hf|modelscope):)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+ENGINE = "world.engine:load"  # http(s)://HOST:PORT, an OpenAI-style engine, or several with commas between
 SCENES = "scenes.library:load_scene"
+THINGS = "scenes.library:load_things"
+THRESHOLDS = "scenes.library:load_threshold"
 
 
 def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> WorldModel:
     """The world model at `address`: "tiny", "sim", a checkpoint directory in BAGEL's release layout, or a server's.
 
-    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key.
+    Behind a directory may stand how it is loaded, as in DIR?precision=nf4&devices=cuda:0,cuda:1 (bagel/addresses.py);
+    OWNER/NAME and modelscope:OWNER/NAME are fetched from a hub.
+    A server's address is ipc://PATH or tcp://HOST:PORT, with ?key=FILE behind it where the server wants a key; an
+    OpenAI-style engine's is http://HOST:PORT, or several, and what world.engine.EngineAddress says behind a "?".
     `sampler` None means the model's own default; `device` None means CUDA where there is one, else the CPU.
     Raises ModelError with what to do when the address does not work.
     """
@@ -41,7 +50,10 @@ def entry_of(address: str) -> str:
         except ValueError as error:
             raise ModelError(str(error)) from error
         return REMOTE
-    if address and Path(address).is_dir():
+    if address.startswith(("http://", "https://")):
+        return ENGINE
+    path = address.partition("?")[0]
+    if (path and Path(path).is_dir()) or _HUB.fullmatch(path):
         return DIRECTORY
     names = ", ".join(MODELS)
     if Path(address).is_file():
@@ -55,6 +67,16 @@ def load_scene(address: str) -> Scene:
     Raises SceneError with what to do when the address does not work.
     """
     return _resolve(SCENES)(address)
+
+
+def load_things(scene: Scene) -> tuple[Thing, ...]:
+    """What can be looked for in a shipped scene; nothing in any other."""
+    return _resolve(THINGS)(scene.name)
+
+
+def load_threshold(scene: str, task: str, eyes: str) -> float | None:
+    """The likeness or probability that `python -m agents calibrate` chose for a scene; None where nobody did."""
+    return _resolve(THRESHOLDS)(scene, task, eyes)
 
 
 def _resolve(entry: str) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from world.settings import SamplerConfig
 from world.types import Action, Frame, State, WorldSpec
 
 MIN_VIDEO_SIDE = 512  # players show smaller videos as stamps
+MIN_GIF_SIDE = 256  # pixels, the shorter side
 MIN_CELL_WIDTH = 192  # of a contact sheet: room for a readable label
 
 BACKGROUND = (24, 26, 31)  # of a contact sheet
@@ -153,6 +154,18 @@ def save_png(path: str | Path, frame: Frame) -> None:
         raise ValueError(f"pictures are png files, got {str(path)!r}")
     with atomic_path(path) as partial:
         Image.fromarray(frame).save(partial, format="PNG")
+
+
+def save_gif(path: Path, frames: Sequence[Frame], fps: float = 6.0) -> None:
+    """Writes frames, uint8 [H, W, 3], as an animation that repeats for ever."""
+    height, width = frames[0].shape[:2]
+    enlarge = max(1.0, MIN_GIF_SIDE / height)
+    size = (round(width * enlarge), round(height * enlarge))
+    pictures = [Image.fromarray(resized(frame, size)).quantize(dither=Image.Dither.NONE) for frame in frames]
+    with atomic_path(path) as partial:
+        pictures[0].save(
+            partial, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+        )
 
 
 def resized(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -11,8 +11,8 @@ import binascii
 import io
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,24 @@ KIND, VERSION = "bagel-world session", 1
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
+class Made:
+    """How a step came about that was not made by the session's sampler in a batch of one: what a person did beside."""
+
+    sampler: SamplerConfig | None = None  # another one than the session's
+    batch: tuple[Action, ...] = ()  # the actions that were imagined together, its own among them
+    given: Frame | None = None  # a picture from elsewhere, on which the walk went on: an anchor, a preview taken early
+    pose: Pose | None = None  # of the picture from elsewhere
+
+    @property
+    def plainly(self) -> bool:
+        """Whether there is nothing to say."""
+        return self.sampler is None and not self.batch and self.given is None
+
+
+PLAIN = Made()
+
+
 @dataclass(frozen=True)
 class Session:
     """A walk with branches, for each of `seeds`.
@@ -43,6 +61,7 @@ class Session:
     seeds: tuple[int, ...]
     sampler: SamplerConfig | None = None  # None: the model's own
     digests: tuple[tuple[str, ...], ...] = ()
+    made: Mapping[int, Made] = field(default_factory=dict)  # by step, where there is something to say
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -52,6 +71,8 @@ class Session:
                 f"digests are {len(self.seeds)} rows (seeds) of {len(self.plan.steps)} (steps), "
                 f"got rows of {[len(row) for row in self.digests]}"
             )
+        if wrong := [i for i in self.made if not 0 < i < len(self.plan.steps)]:
+            raise ValueError(f"step {wrong[0]} was made in some way, but the last step is {len(self.plan.steps) - 1}")
         object.__setattr__(self, "scene", replace(self.scene, starts=self.scene.starts[:1]))
 
     def unwalked(self) -> Session:
@@ -104,6 +125,8 @@ def to_json(session: Session) -> str:
         "checkpoints": dict(plan.checkpoints),
         "digests": session.digests,
     }
+    if session.made:
+        content["made"] = {str(i): made_to_row(made) for i, made in session.made.items()}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -125,6 +148,7 @@ def from_json(text: str) -> Session:
         _read(found, "seeds", lambda seeds: tuple(_seed(s) for s in seeds)),
         None if sampler is None else _read(found, "sampler", _sampler),
         _read(found, "digests", lambda rows: tuple(tuple(map(str, row)) for row in rows)),
+        _read({"made": {}, **found}, "made", lambda rows: {int(i): made_from_row(row) for i, row in rows.items()}),
     )
 
 
@@ -139,7 +163,7 @@ def _read(found: dict[str, Any], key: str, make: Callable[[Any], T]) -> T:
 
 
 def _plan(found: dict[str, Any]) -> Plan:
-    steps = _read(found, "steps", lambda rows: [Step(_whole(r["parent"]), _action(r["action"])) for r in rows])
+    steps = _read(found, "steps", lambda rows: [Step(_whole(r["parent"]), action_from_row(r["action"])) for r in rows])
     names = _read(found, "checkpoints", lambda rows: {str(k): _whole(v) for k, v in rows.items()})
     return Plan((Step(0, None), *steps), _read(found, "end", _whole), names)
 
@@ -147,7 +171,7 @@ def _plan(found: dict[str, Any]) -> Plan:
 def _scene(found: dict[str, Any]) -> Scene:
     start = found["start"]
     pose = Pose(**{k: _number(v) for k, v in start["pose"].items()})
-    actions = tuple(action for row in found["actions"] if (action := _action(row)) is not None)
+    actions = tuple(action for row in found["actions"] if (action := action_from_row(row)) is not None)
     begun = Start(str(start["name"]), pose, _from_png(start["png"]))
     fov, height = _number(found["fov"]), _number(found["eye_height"])
     if not 1 <= fov <= 179:
@@ -157,11 +181,34 @@ def _scene(found: dict[str, Any]) -> Scene:
     )
 
 
-def _action(found: dict[str, Any] | None) -> Action | None:
+def action_from_row(found: dict[str, Any] | None) -> Action | None:
+    """The action of a row of the file; raises TypeError, LookupError or ValueError where it is none."""
     if found is None:
         return None
     numbers = [_number(found[k]) for k in ("forward", "left", "yaw", "pitch", "object_yaw")]
     return Action(str(found["text"]), str(found["name"]), *numbers)
+
+
+def made_to_row(made: Made) -> dict[str, Any]:
+    """Only what differs from the ordinary."""
+    told = {
+        "sampler": made.sampler and asdict(made.sampler),
+        "batch": [asdict(action) for action in made.batch],
+        "png": None if made.given is None else _to_png(made.given),
+        "pose": made.pose and asdict(made.pose),
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def made_from_row(found: dict[str, Any]) -> Made:
+    """The inverse of `made_to_row`; raises as `action_from_row` does."""
+    sampler, png, pose = found.get("sampler"), found.get("png"), found.get("pose")
+    return Made(
+        None if sampler is None else _sampler(sampler),
+        tuple(action for row in found.get("batch", ()) if (action := action_from_row(row)) is not None),
+        None if png is None else _from_png(png),
+        None if pose is None else Pose(**{k: _number(v) for k, v in pose.items()}),
+    )
 
 
 def _sampler(found: dict[str, Any]) -> SamplerConfig:

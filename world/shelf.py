@@ -6,12 +6,13 @@ import hashlib
 import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from io import FileIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from world.types import Frame, State
+from world.types import Frame, Scene, State
 
 IN_MEMORY = 64  # states; neighbours in a walk share most of their frames
 
@@ -45,7 +46,7 @@ class Shelf:
         self._recent: OrderedDict[int, State] = OrderedDict()  # the last used at the end
         self._spilled: dict[int, _Spilled] = {}
         self._places: dict[bytes, _Place] = {}  # by the array's digest
-        self._file = tempfile.TemporaryFile(buffering=0, prefix="bagel-world-")  # noqa: SIM115 (open as long as the shelf)
+        self._opened: FileIO | None = None  # with the first state that has no room in memory
 
     def put(self, key: int, state: State) -> None:
         """Keeps `state`. Raises OSError where the disk is full; the state is kept all the same, in memory."""
@@ -68,6 +69,10 @@ class Shelf:
         """What is seen in the state of that key, without bringing it all to memory. Raises KeyError."""
         return self._recent[key].frame if key in self._recent else self._read(self._spilled[key].frames[-1])
 
+    def scene(self, key: int) -> Scene:
+        """The scene of that state. Raises KeyError."""
+        return (self._recent[key] if key in self._recent else self._spilled[key].bare).scene
+
     def words(self, key: int) -> str:
         """The step of that state and the words that led to it. Raises KeyError."""
         state = self._recent[key] if key in self._recent else self._spilled[key].bare
@@ -77,7 +82,14 @@ class Shelf:
         """Frees memory and disk; may be called twice."""
         self._recent.clear()
         self._spilled.clear()
-        self._file.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _file(self) -> FileIO:
+        if self._opened is None:
+            self._opened = tempfile.TemporaryFile(buffering=0, prefix="bagel-world-")  # noqa: SIM115 (as long as the shelf)
+        return self._opened
 
     def _make_room(self) -> None:
         while len(self._recent) > self._in_memory:

@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from typing import TypeAlias
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from world import lettering
@@ -57,6 +58,13 @@ def close_window() -> None:
     pygame.display.quit()
 
 
+def shown() -> Frame:
+    """What the open window shows, uint8 [H, W, 3]."""
+    surface = pygame.display.get_surface()
+    width, height = surface.get_size()
+    return np.frombuffer(pygame.image.tobytes(surface, "RGB"), np.uint8).reshape(height, width, 3)
+
+
 def fitting(size: tuple[int, int], box: Rect) -> Rect:
     """The largest rectangle of the aspect of `size` in the middle of `box`."""
     width, height = size
@@ -71,12 +79,15 @@ def picture(frame: Frame, size: tuple[int, int], radius: int = 0) -> pygame.Surf
 
     Takes some 10 ms; the surface itself is opaque, which makes drawing it cheap.
     """
-    image = Image.fromarray(resized(frame, size))
+    pixels = np.ascontiguousarray(resized(frame, size))
     if radius:
-        rounded = Image.new("RGB", size, BACKGROUND)
-        rounded.paste(image, mask=_mask(size, radius))
-        image = rounded
-    return pygame.image.frombytes(image.tobytes(), size, "RGB").convert()
+        pixels = pixels.copy()
+        radius = max(1, min(radius, size[0] // 2, size[1] // 2))
+        mask, ground = np.asarray(_corner(radius), np.float32)[..., None] / 255, np.array(BACKGROUND, np.float32)
+        for turned in (pixels, pixels[:, ::-1], pixels[::-1], pixels[::-1, ::-1]):
+            corner = turned[:radius, :radius]
+            corner[...] = ground + (corner - ground) * mask
+    return pygame.image.frombuffer(pixels, size, "RGB").convert()  # pyright: ignore[reportArgumentType]
 
 
 def panel(surface: pygame.Surface, rect: Rect, color: Color = PANEL, radius: int = 12, alpha: int = 255) -> None:
@@ -188,14 +199,19 @@ def _mask(size: tuple[int, int], radius: int) -> Image.Image:
     """White inside a rounded rectangle: drawn four times as large where it is curved, so that the edge is smooth."""
     width, height = size
     radius = max(1, min(radius, width // 2, height // 2))
-    mask = Image.new("L", size, 255)
-    corner = Image.new("L", (4 * radius, 4 * radius), 0)
-    ImageDraw.Draw(corner).ellipse((0, 0, 8 * radius - 1, 8 * radius - 1), fill=255)
-    corner = corner.resize((radius, radius), Image.Resampling.BOX)
+    mask, corner = Image.new("L", size, 255), _corner(radius)
     places = ((0, 0), (width - radius, 0), (width - radius, height - radius), (0, height - radius))
     for quarter, place in enumerate(places):
         mask.paste(corner.rotate(-90 * quarter), place)
     return mask
+
+
+@lru_cache(maxsize=64)
+def _corner(radius: int) -> Image.Image:
+    """The upper left corner of a rounded rectangle."""
+    corner = Image.new("L", (4 * radius, 4 * radius), 0)
+    ImageDraw.Draw(corner).ellipse((0, 0, 8 * radius - 1, 8 * radius - 1), fill=255)
+    return corner.resize((radius, radius), Image.Resampling.BOX)
 
 
 @lru_cache(maxsize=16)

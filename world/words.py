@@ -86,6 +86,19 @@ def understand(text: str, actions: Sequence[Action]) -> Action:
     return replace(total, name=same.name)
 
 
+def together(moves: Sequence[Action], actions: Sequence[Action]) -> Action:
+    """Several moves of `actions` at once, as one sentence; a move that a later one takes back is left out."""
+    kept: list[Action] = []
+    for move in moves:
+        kept = [other for other in kept if not _opposite(other, move) and other != move] + [move]
+    return kept[0] if len(kept) == 1 else understand(" and ".join(move.text for move in kept), actions)
+
+
+def _opposite(one: Action, other: Action) -> bool:
+    fields = ("forward", "left", "yaw", "pitch", "object_yaw")
+    return all(getattr(one, name) == -getattr(other, name) for name in fields)
+
+
 def follows(spec: WorldSpec, action: Action) -> bool:
     """Whether a world can do what an action says: it reads sentences, or knows the move, or (where poses are exact)
     the numbers that the words say."""

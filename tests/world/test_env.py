@@ -26,7 +26,7 @@ def load_toy(address: str, **settings: object) -> ToyWorld:
     return ToyWorld()
 
 
-@pytest.mark.parametrize("action_type", ["discrete", "text"])
+@pytest.mark.parametrize("action_type", ["discrete", "continuous", "text"])
 def test_gymnasium_finds_nothing_to_complain_about(toy_address: str, action_type: str) -> None:
     env = gymnasium.make(world.ENV_ID, model=toy_address, scene=toy_scene(), action_type=action_type)
     check_env(env.unwrapped)
@@ -112,8 +112,8 @@ def test_text_actions_need_a_model_that_reads() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="discrete or text, got 'continuous'"):
-        BagelWorldEnv(ToyWorld(), toy_scene(), action_type="continuous")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="discrete, continuous, text, got 'dance'"):
+        BagelWorldEnv(ToyWorld(), toy_scene(), action_type="dance")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="human, rgb_array or None, got 'ansi'"):
         BagelWorldEnv(ToyWorld(), toy_scene(), render_mode="ansi")
 

@@ -13,9 +13,10 @@ import pytest
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.errors import SceneError
 from world.scripting import parse_plan
-from world.session import Session, load_session, save_session, to_json
+from world.session import Made, Session, load_session, save_session, to_json
 from world.settings import PRESETS
 from world.states import load_states, save_states
+from world.types import Pose
 
 
 def session() -> Session:
@@ -39,6 +40,19 @@ def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (read.scene.starts[0].frame == session().scene.starts[0].frame).all()
     assert read.scene.actions == session().scene.actions
     assert read.unwalked().digests == ()
+
+
+def test_how_steps_were_made_comes_back_as_well(tmp_path: Path) -> None:
+    whole, scene = session(), toy_scene()
+    picture = scene.starts[1].frame
+    how = {1: Made(PRESETS["fast"]), 2: Made(batch=scene.actions[:3]), 3: Made(given=picture, pose=Pose(x=1.5, yaw=30))}
+    save_session(tmp_path / "session.json", replace(whole, made=how))
+    read = load_session(tmp_path / "session.json").made
+    assert (read[1].sampler, read[2].batch, read[3].pose) == (PRESETS["fast"], scene.actions[:3], Pose(x=1.5, yaw=30))
+    assert read[3].given is not None
+    assert (read[3].given == picture).all()
+    with pytest.raises(ValueError, match="step 99 was made"):
+        replace(whole, made={99: Made(PRESETS["fast"])})
 
 
 def changed(path: str, value: Any) -> str:

@@ -1,0 +1,86 @@
+"""Who acts, as values: what a command line, another process or another machine needs to make the same agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from agents.base import Agent, Choice
+from agents.likeness import Eyes, likeness
+from agents.planner import PlannerAgent, Search
+from agents.simple import RandomAgent, ScriptedAgent
+from agents.vlm import VisionAgent
+from world.pictures import read_picture
+from world.scripting import parse_script
+from world.types import Frame, Scene, WorldModel
+
+Name = Literal["random", "script", "planner", "vlm"]
+
+
+@dataclass(frozen=True)
+class Role:
+    """An agent before it acts. Raises ValueError where something is missing or too much."""
+
+    name: Name = "random"
+    script: str = ""  # script alone
+    goal: str = ""  # planner: the path of a picture; vlm: a sentence; "": the one that the environment shows
+    thinks_with: str = ""  # planner, vlm: the address of a model; "": the environment's own
+    eyes: Eyes = "pixels"  # planner alone
+    search: Search = field(default_factory=Search)  # planner alone
+
+    def __post_init__(self) -> None:
+        if (self.name == "script") != bool(self.script):
+            raise ValueError("--agent script and --script TEXT go together")
+        if self.name in ("random", "script") and (self.goal or self.thinks_with):
+            raise ValueError(f"--agent {self.name} neither has a goal nor thinks: leave out --goal and --thinks-with")
+
+
+def caster(role: Role, scene: Scene, mind: WorldModel) -> Callable[[int], Agent]:
+    """Makes the agent of an episode from its seed; `mind` is what it thinks with. Raises ValueError, SceneError."""
+    if role.name == "script":
+        choices = script_choices(role, scene)
+        return lambda seed: ScriptedAgent(choices)
+    if role.name == "planner":
+
+        def towards(goal: Frame, seed: int) -> PlannerAgent:
+            return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind, scene), role.search, seed)
+
+        if not role.goal:
+            return lambda seed: GoalSeeker(lambda goal: towards(goal, seed))
+        picture = np.array(read_picture(Path(role.goal)))
+        return lambda seed: towards(picture, seed)
+    if role.name == "vlm":
+        return lambda seed: VisionAgent(mind, scene, role.goal, seed)
+    return lambda seed: RandomAgent(len(scene.actions), seed)
+
+
+def script_choices(role: Role, scene: Scene) -> list[Choice]:
+    """The script as choices: numbers, or sentences where it has one that is no move of the scene."""
+    walk = parse_script(role.script, scene.actions)
+    if any(not action.name for action in walk):
+        return [action.text for action in walk]
+    return [scene.actions.index(action) for action in walk]
+
+
+def needs_words(role: Role, scene: Scene) -> bool:
+    """Whether it acts by sentences (action_type "text")."""
+    return role.name == "script" and isinstance(script_choices(role, scene)[0], str)
+
+
+class GoalSeeker:
+    """Plans towards the goal picture that the environment shows with the first frame of an episode."""
+
+    def __init__(self, towards: Callable[[Frame], Agent]) -> None:
+        self._towards = towards
+        self._agent: Agent | None = None
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        if self._agent is None:
+            if not isinstance(observation, dict) or "goal" not in observation:
+                raise ValueError("this environment shows no goal picture: give one, --goal PICTURE.png")
+            self._agent = self._towards(observation["goal"])
+        return self._agent.act(observation, info)

@@ -1,0 +1,63 @@
+"""How a policy is trained, as a value that its checkpoint keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from world.tasks import PIXELS, JudgedBy, PlacesKind, TaskName, TaskSettings
+
+MOVES: dict[str, tuple[str, ...]] = {
+    "ReachGoal": ("forward", "left", "right"),
+    "RotateObject": ("object_left", "object_right"),
+    "Explore": ("forward", "left", "right"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is learnt, where, and with which of PPO's numbers; the same in a dream and in the simulator.
+
+    What makes ReachGoal learnable in minutes: goals a stroll of 2 to 8 moves away (`world.places`), the three moves
+    that such a way is made of, the goal's picture beside the frame and their difference in one small network, and a
+    reward by the poses, which tells at every step whether it was a good one; the policy itself sees pictures alone. A
+    likeness of pictures says little until one is almost there (`judged_by="picture"` is there to compare).
+    Raises ValueError naming what is wrong.
+    """
+
+    task: TaskName = "ReachGoal"
+    scene: str = "gallery"
+    model: str = "tiny"
+    seed: int = 0
+    judged_by: JudgedBy = "pose"
+    eyes: str = PIXELS
+    places: PlacesKind = "free"
+    num_envs: int = 32
+    max_episode_steps: int = 16
+    num_steps: int = 32  # of every row between two updates
+    batch_size: int = 256
+    num_epochs: int = 4
+    learning_rate: float = 5e-4
+    gamma: float = 0.95
+    entropy: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.task not in MOVES:
+            raise ValueError(f"policies see pictures: {self.task} tells its goal in words, use {', '.join(MOVES)}")
+        for name in ("num_envs", "max_episode_steps", "num_steps", "batch_size", "num_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_envs * self.num_steps < 2 or self.batch_size < 2:
+            raise ValueError("PPO compares actions with each other: it needs two steps between updates at least")
+        self.settings()  # checks task, judged_by and places
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """The actions that the policy may choose."""
+        return MOVES[self.task]
+
+    def settings(self, places: PlacesKind | None = None) -> TaskSettings:
+        """The task as the policy meets it; `places` where it is measured, if elsewhere."""
+        seen = ("frame", "goal")
+        return TaskSettings(
+            self.task, observe=seen, judged_by=self.judged_by, eyes=self.eyes, places=places or self.places
+        )

@@ -1,0 +1,215 @@
+"""`python -m agents rollout`: many episodes of one agent, as a Minari dataset; a killed run goes on where it was.
+
+Episode i is played with seed `seed + i` by an agent made for it, so it does not matter who plays it, when, or where:
+one process, or a cluster of them (`agents.cluster`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast, get_args
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+from rich.console import Console
+from rich.progress import Progress
+
+from agents.casting import Name, Role, caster, needs_words
+from agents.dataset import Dataset, Kind, loading, name_of
+from agents.episode import Episode, play
+from agents.likeness import Eyes
+from agents.planner import Method, Search
+from world import ENV_ID, cli, models
+from world.settings import SamplerConfig
+from world.types import WorldModel
+
+Tell: TypeAlias = Callable[[int, int], None]  # hears how many are done, and of how many
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where episodes are played."""
+
+    env_id: str = ENV_ID
+    model: str = "tiny"  # an address
+    scene: str = "studio"
+    sampler: SamplerConfig | None = None  # None: the model's own
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What a dataset is to hold."""
+
+    stage: Stage
+    role: Role
+    episodes: int
+    steps: int = 50  # of an episode at most
+    seed: int = 0  # of the first episode
+
+    @property
+    def name(self) -> str:
+        """Of the dataset."""
+        return name_of(self.stage.scene, self.role.name, self.stage.model)
+
+    def request(self) -> dict[str, Any]:
+        """All that decides the episodes, as JSON values: the device only decides how fast they come."""
+        stage = {key: value for key, value in asdict(self.stage).items() if key != "device"}
+        return {"stage": stage, "role": asdict(self.role), "steps": self.steps, "seed": self.seed}
+
+
+class Player:
+    """Plays any episode of a rollout; loads what it needs once."""
+
+    def __init__(self, rollout: Rollout, model: WorldModel | None = None) -> None:
+        """`model` None loads the stage's own, which `close` closes; one that is given stays open."""
+        stage, role = rollout.stage, rollout.role
+        self.rollout = rollout
+        self._scene = models.load_scene(stage.scene)
+        words = needs_words(role, self._scene)
+        self._opened: list[WorldModel] = []
+        try:
+            world = model or self._open(stage.model, stage.sampler)
+            mind = self._open(role.thinks_with, None) if role.thinks_with else world
+            self._kwargs = {"action_type": "text"} if words else {}
+            self._spec = gymnasium.spec(stage.env_id)
+            if self._spec.entry_point is None:
+                raise ValueError(f"{stage.env_id} is no environment that can be made")
+            make = self._spec.entry_point
+            make = load_env_creator(make) if isinstance(make, str) else make
+            env = make(model=world, scene=self._scene, **self._spec.kwargs, **self._kwargs)
+            self._env = cast(gymnasium.Env[Any, Any], env)
+            self._cast = caster(role, self._scene, mind)
+        except gymnasium.error.Error as error:
+            self.close()
+            raise ValueError(f"no environment {stage.env_id!r}: {error}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def play(self, index: int) -> Episode:
+        """Episode `index`."""
+        seed = self.rollout.seed + index
+        return play(self._env, self._cast(seed), seed, self.rollout.steps)
+
+    def play_all(self, indices: Sequence[int]) -> Iterator[tuple[int, Episode]]:
+        """One after the other."""
+        return ((i, self.play(i)) for i in indices)
+
+    def kind(self) -> Kind:
+        """What the episodes are of."""
+        stage, role = self.rollout.stage, self.rollout.role
+        spec = copy.deepcopy(self._spec)
+        spec.kwargs |= {"model": stage.model, "scene": stage.scene, **self._kwargs}
+        spec.max_episode_steps = self.rollout.steps
+        words = (
+            f"{role.name} in {stage.scene}, as {stage.model} shows it; every episode can be played again by its seed"
+        )
+        return Kind(self._env.observation_space, self._env.action_space, spec, role.name, words)
+
+    def close(self) -> None:
+        for model in self._opened:
+            model.close()
+
+    def _open(self, address: str, sampler: SamplerConfig | None) -> WorldModel:
+        self._opened.append(models.load(address, sampler=sampler, device=self.rollout.stage.device))
+        return self._opened[-1]
+
+
+class Troupe(Protocol):
+    """Whoever plays the episodes of a rollout: a Player, or a cluster of them."""
+
+    def play_all(self, indices: Sequence[int]) -> Iterator[tuple[int, Episode]]:
+        """Episodes with their numbers, in whatever order they come."""
+        ...
+
+    def kind(self) -> Kind:
+        """What the episodes are of."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def collect(dataset: Dataset, troupe: Troupe, video: bool = False, tell: Tell = lambda done, of: None) -> None:
+    """Has the missing episodes played, keeps them as they come, and makes the dataset appear."""
+    missing = dataset.missing()
+    for done, (index, episode) in enumerate(troupe.play_all(missing), 1):
+        dataset.keep(index, episode)
+        tell(done, len(missing))
+    dataset.finish(troupe.kind(), video)
+
+
+def add_rollout(commands: Any) -> None:
+    """The parser of `rollout`."""
+    parser = commands.add_parser(
+        "rollout", help="many episodes, as a Minari dataset", formatter_class=cli.HelpFormatter
+    )
+    parser.add_argument("--env", default=ENV_ID, metavar="ID", help="a registered environment over a world")
+    add_role_arguments(parser)
+    parser.add_argument("--episodes", type=cli.count, default=10, metavar="N")
+    parser.add_argument("--steps", type=cli.count, default=50, metavar="N", help="of an episode at most")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder of datasets (Minari's root)")
+    parser.add_argument("--video", action="store_true", help="an mp4 of each episode beside the dataset")
+    cli.add_model_arguments(parser)
+    group = parser.add_argument_group("cluster", "several processes or machines, by Ray")
+    group.add_argument(
+        "--cluster", metavar="ADDRESS", help='Ray\'s address, "auto", or "here" for a cluster of its own'
+    )
+    group.add_argument("--workers", type=cli.count, default=2, metavar="N", help="that play episodes")
+    group.add_argument("--replicas", type=int, default=0, metavar="N", help="of the model; 0: one in every worker")
+    group.add_argument("--gpus-per-replica", type=float, default=0.0, metavar="X", help="that Ray reserves")
+    parser.set_defaults(command_of=_rollout)
+
+
+def add_role_arguments(parser: argparse.ArgumentParser) -> None:
+    """--agent, and what the agents want to know."""
+    search = Search()
+    parser.add_argument("--agent", choices=get_args(Name), default="random", help="who acts")
+    parser.add_argument("--script", default="", metavar="TEXT", help="for script, e.g. 'forward*4 left*2'")
+    parser.add_argument("--goal", default="", metavar="GOAL", help="for planner a picture's path, for vlm a sentence")
+    parser.add_argument(
+        "--thinks-with", default="", metavar="ADDRESS", help="for planner, vlm: a model (default: the environment's)"
+    )
+    parser.add_argument("--eyes", choices=get_args(Eyes), default="pixels", help="for planner: how pictures compare")
+    parser.add_argument("--method", choices=get_args(Method), default=search.method, help="for planner")
+    parser.add_argument("--depth", type=cli.count, default=search.depth, metavar="N", help="for planner: moves ahead")
+    parser.add_argument("--width", type=cli.count, default=search.width, metavar="N", help="for planner: futures")
+
+
+def role_of(args: argparse.Namespace) -> Role:
+    """What the flags of `add_role_arguments` ask for; raises ValueError where they do not fit."""
+    search = replace(Search(), width=args.width, depth=args.depth, elites=min(Search().elites, args.width))
+    search = replace(search, method=args.method)
+    return Role(args.agent, args.script, args.goal, args.thinks_with, args.eyes, search)
+
+
+def _rollout(args: argparse.Namespace) -> None:
+    stage = Stage(args.env, args.model, args.scene, cli.sampler_of(args), args.device)
+    rollout = Rollout(stage, role_of(args), args.episodes, args.steps, args.seed)
+    if args.cluster is None and (args.replicas or args.gpus_per_replica):
+        raise ValueError("--replicas and --gpus-per-replica belong to a cluster: add --cluster here, auto or ADDRESS")
+    dataset = Dataset(args.out, rollout.name, rollout.request(), rollout.episodes)
+    console = Console(stderr=True)
+    if dataset.is_complete:
+        console.print(f"{dataset.path} is complete: nothing to play")
+    else:
+        missing = dataset.missing()
+        if len(missing) < rollout.episodes:
+            console.print(f"going on: {rollout.episodes - len(missing)} of {rollout.episodes} episodes are there")
+        with closing(_troupe(rollout, args)) as troupe, Progress(console=console) as progress:
+            bar = progress.add_task(f"{rollout.role.name} in {stage.scene}", total=len(missing))
+            collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
+    Console().print(loading(dataset), soft_wrap=True, markup=False, highlight=False)
+
+
+def _troupe(rollout: Rollout, args: argparse.Namespace) -> Troupe:
+    if args.cluster is None:
+        return Player(rollout)
+    from agents.cluster import Cluster, ClusterTroupe
+
+    return ClusterTroupe(rollout, Cluster(args.cluster, args.workers, args.replicas, args.gpus_per_replica))

@@ -1,0 +1,189 @@
+"""One model in several processes of this host: each has a device and its part, and all do every call together.
+
+What a call depends on travels to all of them (a state is a value), so they compute the same and only the first one's
+result counts. The processes are children of this one; nobody else speaks to them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from bagel.branches import Team
+from bagel.placement import RESERVE, Loading, Share, num_bytes
+from bagel.precision import PACKED, use_precision
+from bagel.weights import Checkpoint, build, choose_device, load
+from world.errors import CancelledError, ModelError, WorldError
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(minutes=10)  # for a process that has stopped answering in the middle of a call
+
+
+def way_of(directory: Path, how: Loading) -> str:
+    """What "auto" means for a checkpoint and devices: guidance where each card holds the whole model, else layers."""
+    if len(how.devices) < 2:
+        return "one"
+    if how.parallel != "auto":
+        return how.parallel
+    devices = [choose_device(name) for name in how.devices]
+    model, autoencoder, _, _ = build(directory, how.config_from)
+    if how.precision in PACKED:
+        use_precision(model.transformer, how.precision)
+    need = num_bytes(model, torch.bfloat16) + num_bytes(autoencoder, torch.float32)
+    free = [torch.cuda.mem_get_info(d)[0] - RESERVE if d.type == "cuda" else need for d in devices]
+    return "guidance" if min(free) >= need else "layers"
+
+
+class Crew(Generic[T]):
+    """`make` turns each process's checkpoint into what its calls work on; `mine` is this process's."""
+
+    def __init__(self, directory: Path, device: str | None, how: Loading, make: Callable[[Checkpoint], T]) -> None:
+        """Raises ModelError where one of the processes cannot load its part, with that one's reason."""
+        way = way_of(directory, how)
+        if way == "tensor" and how.compile:
+            raise ValueError("compiled layers cannot be divided: leave out --compile, or choose --parallel guidance")
+        self._mates: list[tuple[Any, Connection]] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if way in ("one", "layers"):
+            self.mine = make(load(directory, device, how=how))
+            return
+        count = len(how.devices)
+        self._folder = tempfile.TemporaryDirectory(prefix="bagel-crew-")
+        meeting = Path(self._folder.name) / "meeting"
+        try:
+            context = mp.get_context("spawn")
+            for rank in range(1, count):
+                ours, theirs = context.Pipe()
+                work = (rank, count, way, meeting, theirs, (directory, how, make))
+                mate = context.Process(target=_mate, args=work, daemon=True)
+                mate.start()
+                theirs.close()
+                self._mates.append((mate, ours))
+            self.mine = _load(0, count, way, directory, how, make)
+            for _, connection in self._mates:
+                self._answer(connection)
+            _meet(0, count, meeting, how.devices[0])
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Processes, this one included."""
+        return 1 + len(self._mates)
+
+    def run(self, function: Callable[..., Any], *args: Any, **watchers: Callable[..., None] | None) -> Any:
+        """function(mine, *args, **watchers) in all processes at once. A watcher hears of this process's work alone.
+
+        What a watcher raises ends the call everywhere.
+        """
+        if not self._mates:
+            return function(self.mine, *args, **watchers)
+        watched = [name for name, watcher in watchers.items() if watcher is not None]
+        for _, connection in self._mates:
+            connection.send((function, args, watched))
+        try:
+            return function(self.mine, *args, **{name: _together(w) for name, w in watchers.items() if w is not None})
+        finally:
+            for _, connection in self._mates:
+                with contextlib.suppress(WorldError, ValueError):  # the same as here
+                    self._answer(connection)
+
+    def close(self) -> None:
+        """Ends the other processes; may be called twice."""
+        for mate, connection in self._mates:
+            with contextlib.suppress(OSError):
+                connection.send(None)
+            mate.join(timeout=10)
+            if mate.is_alive():
+                mate.terminate()
+            connection.close()
+        if self._mates and dist.is_initialized():
+            dist.destroy_process_group()
+        self._mates = []
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _answer(self, connection: Connection) -> None:
+        try:
+            error = connection.recv()
+        except (EOFError, OSError):
+            raise ModelError("a process of the model has died: start again; it may have run out of memory") from None
+        if error is not None:
+            raise error
+
+
+def as_it_is(checkpoint: Checkpoint) -> Checkpoint:
+    """The `make` of calls that work on a checkpoint itself."""
+    return checkpoint
+
+
+def _mate(
+    rank: int, count: int, way: str, meeting: Path, connection: Connection, work: tuple[Path, Loading, Callable]
+) -> None:
+    """Another process's life: load, meet, then do every call that the first one sends."""
+    directory, how, make = work
+    try:
+        mine = _load(rank, count, way, directory, how, make)
+    except (WorldError, ValueError, RuntimeError, OSError) as error:
+        connection.send(ModelError(f"process {rank} on {how.devices[rank]}: {error}"))
+        return
+    connection.send(None)
+    _meet(rank, count, meeting, how.devices[rank])
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while (call := connection.recv()) is not None:
+            function, args, watched = call
+            try:
+                function(mine, *args, **{name: _together(None) for name in watched})
+                connection.send(None)
+            except (WorldError, ValueError) as error:
+                connection.send(error)
+    dist.destroy_process_group()
+
+
+def _load(rank: int, count: int, way: str, directory: Path, how: Loading, make: Callable[[Checkpoint], T]) -> T:
+    share = Share(rank, count) if way == "tensor" else None
+    checkpoint = load(directory, how=replace(how, devices=(how.devices[rank],), parallel="auto", share=share))
+    if way == "guidance":
+        checkpoint.model.team = Team(rank, count)
+    return make(checkpoint)
+
+
+def _meet(rank: int, count: int, meeting: Path, device: str) -> None:
+    chosen = torch.device(device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=meeting.as_uri(), rank=rank, world_size=count, timeout=_PATIENCE)
+
+
+def _together(watcher: Callable[..., None] | None) -> Callable[..., None]:
+    """A watcher that all processes call; where the first one's raises, it ends for all of them at the same place."""
+
+    def watch(*args: Any) -> None:
+        raised: BaseException | None = None
+        try:
+            if watcher is not None:
+                watcher(*args)
+        except BaseException as error:  # noqa: BLE001 - raised again below, once the others know
+            raised = error
+        backend = dist.get_backend()
+        stop = torch.tensor([float(raised is not None)], device="cuda" if backend == "nccl" else "cpu")
+        dist.all_reduce(stop)
+        if raised is not None:
+            raise raised
+        if stop.item():
+            raise CancelledError("given up by the first process")
+
+    return watch

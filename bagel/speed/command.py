@@ -1,0 +1,184 @@
+"""`python -m bagel bench`: a walk, or with --measure a frame's parts, loading, precisions, approximations, batches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bagel.cli import add_loading_arguments, directory_of, loading_bar, loading_of, size_of
+from world import cli, models
+from world.errors import ModelError
+from world.settings import PRESETS, SamplerConfig
+
+if TYPE_CHECKING:
+    from bagel.weights import Checkpoint
+
+MEASURES = ("walk", "frame", "loading", "precision", "approximations", "batch")
+
+
+def add_bench(commands: Any) -> None:
+    parser = commands.add_parser("bench", help="how long things take, and what faster ways cost")
+    add_loading_arguments(parser)
+    parser.add_argument(
+        "--config", dest="model", metavar="NAME", help="as --model; 7b and 7b:LAYERS have random weights"
+    )
+    parser.add_argument("--measure", choices=MEASURES, help="default: walk, and frame for 7b")
+    parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
+    parser.add_argument("--steps", type=cli.count, default=40, help="steps of a walk, runs of a part (default 40)")
+    parser.add_argument("--size", metavar="WxH", help="of pictures (default: the model's own, else 512x512)")
+    parser.add_argument("--batch", type=cli.count, default=1, help="walks in one batch (default 1)")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="for loading: write the random model there first")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    cli.add_sampler_arguments(parser)
+    parser.set_defaults(run=run_bench)
+
+
+def run_bench(chosen: argparse.Namespace) -> int:
+    is_random = chosen.model.partition(":")[0] == "7b"
+    measure = chosen.measure or ("frame" if is_random else "walk")
+    if measure == "walk":
+        return _walk(chosen)
+    run = {"frame": _frame, "loading": _loading, "precision": _precision, "batch": _batch}
+    result, lines = run.get(measure, _approximations)(chosen)
+    print(json.dumps(result, indent=2) if chosen.json else "\n".join(lines))
+    return 0
+
+
+def _walk(chosen: argparse.Namespace) -> int:
+    from bagel.bench import measure
+    from bagel.world_model import BagelWorldModel
+
+    scene = models.load_scene(chosen.scene)
+    model = models.load(chosen.model, sampler=cli.sampler_of(chosen), device=chosen.device)
+    if not isinstance(model, BagelWorldModel):
+        raise ModelError(f"{chosen.model!r} is no BAGEL: bench takes tiny or a checkpoint directory")
+    bench = measure(model, scene, chosen.steps)
+    if chosen.json:
+        print(json.dumps(asdict(bench), indent=2))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in bench.settings.items()))
+    for part in bench.parts:
+        print(f"{part.name:36}{1e3 * part.median:8.1f} ms median {1e3 * part.p90:8.1f} ms p90   of {part.count}")
+    for name, ratio in bench.ratios.items():
+        print(f"{name:44}{ratio:6.2f} times")
+    print(f"{bench.steps_per_second:.1f} frames/s")
+    return 0
+
+
+def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.kernels import choose
+    from bagel.speed.frame import measure_frame
+
+    begun = time.perf_counter()
+    checkpoint = _checkpoint(chosen)
+    loaded = time.perf_counter() - begun
+    found = measure_frame(checkpoint, _sampler(chosen), chosen.batch, max(3, chosen.steps // 4), chosen.model)
+    share = found.rate / found.matmul_rate
+    kernel = choose(chosen.attention, checkpoint.model.device, checkpoint.model.dtype, checkpoint.config.language)
+    lines = [", ".join(f"{name} {value}" for name, value in found.settings.items())]
+    lines += [f"attention: {kernel.name}", *(f"  not {name}: {why}" for name, why in kernel.passed_over.items())]
+    lines += [f"{name:30}{1e3 * seconds:10.1f} ms" for name, seconds in found.parts.items()]
+    lines += [
+        f"{'whole frame, picture read anew':30}{1e3 * found.frame:10.1f} ms",
+        f"{'step of a walk, p50 / p99':30}{1e3 * found.p50:10.1f} / {1e3 * found.p99:.1f} ms",
+        f"{found.rate / 1e12:.1f} TFLOP/s in a guided evaluation, {share:.0%} of a large product's "
+        f"{found.matmul_rate / 1e12:.1f}",
+        f"peak memory {found.peak_memory:.1f} GiB; first frame after {loaded + found.first_frame:.1f} s "
+        f"({loaded:.1f} s of them making or loading the model)",
+        f"{found.frames_per_second:.2f} frames/s",
+    ]
+    return asdict(found) | {"share": share, "loaded": loaded, "attention": kernel.name}, lines
+
+
+def _batch(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    """One walk beside `--batch` walks in one batch, with and without guidance."""
+    from bagel.speed.frame import measure_frame
+
+    checkpoint, guided = _checkpoint(chosen), _sampler(chosen)
+    free = replace(guided, cfg_text_scale=1.0, cfg_image_scale=1.0)
+    result, lines = {}, []
+    for name, sampler in (("without guidance", free), ("as set", guided)):
+        rates = {
+            count: measure_frame(checkpoint, sampler, count, max(3, chosen.steps // 8), chosen.model).frames_per_second
+            for count in dict.fromkeys((1, chosen.batch))
+        }
+        result[name] = rates
+        gain = rates[chosen.batch] / rates[1]
+        lines.append(
+            f"{name:18}{rates[1]:8.2f} frames/s alone, {rates[chosen.batch]:8.2f} with {chosen.batch}: {gain:.2f} times"
+        )
+    return result, lines
+
+
+def _loading(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.loading import measure_loading
+    from bagel.speed.random import config_of, write_random
+
+    if chosen.write is not None:
+        write_random(chosen.write, config_of(chosen.model), chosen.device)
+    directory = chosen.write or directory_of(chosen.model)
+    found = measure_loading(directory, chosen.device, loading_of(chosen))
+    line = (
+        f"{found.gigabytes:.2f} GB onto {found.device} in {found.seconds:.1f} s: {found.rate:.2f} GB/s, "
+        f"the disk alone gives {found.disk_rate:.2f}; at the peak {found.peak:.2f} GiB above program and model"
+    )
+    return asdict(found), [line]
+
+
+def _precision(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.precision import PACKED, can_run
+    from bagel.speed.exactness import compare_precisions
+    from bagel.weights import choose_device
+
+    device = choose_device(chosen.device)
+    names = ["float32", "bfloat16"] if device.type == "cpu" else ["bfloat16"]
+    refused = {name: why for name in PACKED if (why := can_run(name, device))}
+    names += [name for name in PACKED if name not in refused]
+    errors = list(compare_precisions(lambda name: _checkpoint(chosen, name), names, _size(chosen)))
+    lines = [f"{'precision':12}{'velocity error':>16}{'worst':>9}{'weights':>14}{'evaluation':>15}"]
+    lines += [
+        f"{e.name:12}{e.mean:16.4f}{e.worst:9.4f}{e.gigabytes:10.3f} GiB{e.milliseconds:12.1f} ms" for e in errors
+    ]
+    lines += [f"{name:12}{why}" for name, why in refused.items()]
+    return [asdict(error) for error in errors], lines
+
+
+def _approximations(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.exactness import compare_approximations
+
+    rows = list(compare_approximations(_checkpoint(chosen), _sampler(chosen), _size(chosen)))
+    lines = [f"{'approximation':40}{'latents off by':>15}{'seconds':>10}{'times as fast':>15}"]
+    lines += [f"{name:40}{error:15.4f}{seconds:10.2f}{rows[0][2] / seconds:15.2f}" for name, error, seconds in rows]
+    return [dict(zip(("name", "error", "seconds"), row, strict=True)) for row in rows], lines
+
+
+def _checkpoint(chosen: argparse.Namespace, precision: str | None = None) -> Checkpoint:
+    """The model that is measured, with walks of the size asked for where it has no size of its own."""
+    from bagel.precision import check_precision
+    from bagel.speed.exactness import with_frame_size
+    from bagel.speed.random import config_of, random_checkpoint
+    from bagel.weights import load
+
+    how = loading_of(chosen)
+    if precision is not None:
+        how = replace(how, precision=check_precision(precision))
+    if chosen.model.partition(":")[0] == "7b":
+        return random_checkpoint(with_frame_size(config_of(chosen.model), _size(chosen)), chosen.device, how)
+    with loading_bar():
+        checkpoint = load(directory_of(chosen.model), chosen.device, how=how)
+    return replace(checkpoint, config=with_frame_size(checkpoint.config, _size(chosen)))
+
+
+def _size(chosen: argparse.Namespace) -> tuple[int, int]:
+    from bagel.speed.random import config_of
+
+    own = None if chosen.model.partition(":")[0] == "7b" else config_of(str(chosen.model)).walk.frame_size
+    return size_of(chosen.size) or own or (512, 512)
+
+
+def _sampler(chosen: argparse.Namespace) -> SamplerConfig:
+    return cli.sampler_of(chosen) or PRESETS[cli.default_preset(chosen.model)]

@@ -1,0 +1,93 @@
+"""Compiled layers and fixed buffers give the plain model's numbers, and a growing context never compiles again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch._dynamo.utils import counters
+
+from bagel.compiled import Evaluations, compile_layers, num_columns
+from bagel.context import EMPTY, Context
+from bagel.generate import Conversation
+from bagel.prefill import Words, prefill
+from bagel.sampler import Velocity
+from bagel.weights import Checkpoint, load
+from world.settings import SamplerConfig
+
+GRID = (4, 6)
+
+
+@pytest.fixture
+def fast(golden: Path) -> Iterator[Checkpoint]:
+    """Compiled by dynamo without a code generator: seconds on a CPU, and the same decisions to compile again."""
+    torch._dynamo.reset()
+    checkpoint = load(golden, "cpu")
+    compile_layers(checkpoint.model, backend="eager")
+    checkpoint.model.evaluations = Evaluations(checkpoint.model)
+    yield checkpoint
+    torch._dynamo.reset()
+
+
+def painted(checkpoint: Checkpoint, pictures: list[Image.Image], taylor: bool = False) -> torch.Tensor:
+    conversation = Conversation(checkpoint).picture(pictures[0]).text("turn left")
+    height, width = conversation.painted_size()
+    noise = torch.randn(1, height * width // 256, 64, generator=torch.Generator().manual_seed(1))
+    return conversation.paint(SamplerConfig(num_timesteps=8, cfg_interval=(0.4, 0.95)), noise, taylor=taylor)
+
+
+@pytest.mark.parametrize("taylor", [False, True])
+def test_fixed_buffers_paint_what_the_plain_model_paints(
+    fast: Checkpoint, checkpoint: Checkpoint, pictures: list[Image.Image], taylor: bool
+) -> None:
+    for _ in range(2):  # the second time everything is used again
+        torch.testing.assert_close(
+            painted(fast, pictures, taylor), painted(checkpoint, pictures, taylor), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_two_samplings_at_once_never_read_each_others_buffer(fast: Checkpoint, checkpoint: Checkpoint) -> None:
+    markers = checkpoint.tokenizer.image_markers
+    contexts = [Conversation(checkpoint).text(words).gen for words in ("a red cube", "two blue vases on a table")]
+    noise = torch.randn(1, 24, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        first, second = (Velocity(fast.model, markers, [context], GRID) for context in contexts)
+        for velocity, context in ((first, contexts[0]), (second, contexts[1]), (first, contexts[0])):
+            plain = Velocity(checkpoint.model, markers, [context], GRID)(noise, torch.tensor(0.5))
+            torch.testing.assert_close(velocity(noise, torch.tensor(0.5)), plain, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_two_hundred_steps_of_a_growing_context_compile_nothing_after_the_tenth(fast: Checkpoint) -> None:
+    markers, context = fast.tokenizer.image_markers, EMPTY
+    noise = torch.randn(3, 24, 64, generator=torch.Generator().manual_seed(1))
+    after_ten = 0
+    for step in range(200):
+        words = [Words([5] * (2 + step % 7))]
+        context = prefill(fast.model, markers, [context], [words])[0]
+        before = Context(context.segments[:-1], context.position - len(words[0].ids))
+        Velocity(fast.model, markers, [context, before, EMPTY], GRID)(noise, torch.tensor(0.5))
+        if step == 9:
+            after_ten = counters["stats"]["unique_graphs"]
+    assert after_ten > 0
+    assert counters["stats"]["unique_graphs"] == after_ten
+    assert fast.model.evaluations is not None
+    assert fast.model.evaluations.made <= 3  # buffers of 512, 768, 1024 columns
+
+
+def test_buffers_grow_by_less_than_half() -> None:
+    assert [num_columns(n) for n in (1, 512, 513, 769, 1025, 3000)] == [512, 512, 768, 1024, 1536, 3072]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_cuda_a_graph_paints_what_the_plain_model_paints(
+    golden: Path, pictures: list[Image.Image], dtype: torch.dtype
+) -> None:
+    plain, graphed = load(golden, "cuda", dtype), load(golden, "cuda", dtype)
+    compile_layers(graphed.model)
+    graphed.model.evaluations = Evaluations(graphed.model)
+    for taylor in (False, True):
+        a, b = painted(graphed, pictures, taylor), painted(plain, pictures, taylor)
+        assert (a - b).norm() <= (3e-2 if dtype == torch.bfloat16 else 1e-3) * b.norm()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bagel.judge import chances_of_yes, first_tokens
+from bagel.tiny import TINY
+from bagel.weights import Checkpoint, load
+from bagel.world_model import BagelWorldModel
+from world.errors import ModelError
+from world.looks import Judge, Looks
+from world.types import Frame
+
+
+@pytest.fixture
+def checkpoint(golden: Path) -> Checkpoint:
+    """One of its own: a world model lays the autoencoder's weights out anew."""
+    return load(golden)
+
+
+@pytest.fixture
+def frames() -> list[Frame]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
+
+
+def test_a_batch_of_pictures_is_judged_as_each_alone(checkpoint: Checkpoint, frames: list[Frame]) -> None:
+    model = BagelWorldModel(checkpoint, "golden")
+    together = model.chances_of_yes(frames, "Is there a cactus?")
+    alone = [model.chances_of_yes([frame], "Is there a cactus?")[0] for frame in frames]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert ((together > 0) & (together < 1)).all()
+    assert len(set(together.round(6))) == 3
+    assert model.chances_of_yes(frames[:1], "Is there a pond?")[0] != together[0]
+
+
+def test_yes_weighed_against_no_is_what_the_logits_say(checkpoint: Checkpoint, frames: list[Frame]) -> None:
+    """The first token of an answer in the published order of a conversation: picture, question, answer."""
+    import torch
+    from PIL import Image
+
+    from bagel.generate import Conversation
+    from bagel.write import write
+
+    model, tokenizer = BagelWorldModel(checkpoint, "golden"), checkpoint.tokenizer
+    said = Conversation(checkpoint).picture(Image.fromarray(frames[0]), vae=False).text("Is there a cactus?")
+    logits: list[torch.Tensor] = []
+    write(checkpoint.model, [said.gen], tokenizer.start, tokenizer.end, 1, watch=logits.append)
+    weights: NDArray[np.float64] = np.exp(logits[0][0].double().numpy())
+    yes, no = {"Y", "y"}, {"N", "n"}
+    shares = [sum(weights[t] for t in first_tokens(tokenizer, sorted(words))) for words in (yes, no)]
+    assert {tokenizer.decode(first_tokens(tokenizer, [word])) for word in ("Yes", "yes")} == yes
+    expected = shares[0] / sum(shares)
+    assert model.chances_of_yes(frames[:1], "Is there a cactus?")[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_tokenizer_that_begins_both_alike_cannot_judge(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bagel.judge.NO", ("Yesterday",))
+    monkeypatch.setattr("bagel.judge.YES", ("Yes",))
+    with pytest.raises(ModelError, match="cannot judge"):
+        chances_of_yes(checkpoint, [], "?")
+
+
+def test_the_shipped_model_sees_and_says_that_it_cannot_answer(frames: list[Frame]) -> None:
+    model = BagelWorldModel(load(TINY), "tiny")
+    assert isinstance(model, Looks)
+    assert isinstance(model, Judge)
+    with pytest.raises(ModelError, match="tiny has not learned to answer"):
+        model.chances_of_yes(frames, "Is there a cactus?")
+    features = model.features([*frames, frames[0]])
+    assert np.linalg.norm(features, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert features[0] @ features[3] == pytest.approx(1.0, abs=1e-5)
+    assert features[0] @ features[1] < 0.9

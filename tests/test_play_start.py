@@ -1,0 +1,154 @@
+"""The start screen and what a person takes along: through the real event loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pygame
+import pytest
+from PIL import Image
+
+from tests import hand as hands
+from tests.hand import Hand
+from tests.world.toy_world import draw
+from world import clipboard, models
+from world.report import report
+from world.start_screen import StartScreen
+from world.types import Pose
+
+at_window = hands.at_window  # the fixture
+
+
+def screen(hand: Hand) -> StartScreen:
+    assert isinstance(hand.player.panel, StartScreen)
+    return hand.player.panel
+
+
+def test_the_library_is_shown_and_arrows_and_enter_choose(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_TAB)
+    assert [choice.address for choice in screen(hand).shown] == ["first", "second", "first:window", "second:window"]
+    hand.tap(pygame.K_RIGHT, pygame.K_RIGHT, pygame.K_LEFT, pygame.K_RETURN)
+    hand.rest()
+    assert (hand.state.scene.name, hand.player.panel) == ("second", None)
+
+
+def test_typing_searches_and_a_click_opens(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_TAB)
+    hand.type("SECOND w")
+    [choice] = screen(hand).shown
+    assert choice.address == "second:window"
+    [(rect, _)] = screen(hand)._under
+    pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=rect.center))
+    hand.player.tick()
+    hand.rest()
+    assert hand.game.scene.name.startswith("second")
+
+
+def test_escape_leaves_the_start_screen_and_nothing_else(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_TAB)
+    hand.type("xyz")
+    hand.tap(pygame.K_BACKSPACE, pygame.K_ESCAPE)
+    assert (hand.player.panel, hand.player.running, hand.state.step) == (None, True, 1)
+
+
+def test_recent_sessions_are_offered(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_LEFT)
+    hand.chord(pygame.K_n)
+    hand.walk(pygame.K_TAB)
+    first = screen(hand).shown[0]
+    assert (first.title, first.about.split(",")[0]) == ("first again", "2 steps by toy")
+    hand.tap(pygame.K_RETURN)
+    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    assert (hand.state.scene.name, hand.state.step) == ("first", 2)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_window: Callable[..., Hand]) -> Path:
+    monkeypatch.setattr(models, "SCENES", "scenes.library:load_scene")
+    path = tmp_path / "my harbour.png"
+    Image.fromarray(draw(Pose(), 0, 0, 64)).save(path)
+    return path
+
+
+def test_a_picture_is_opened_by_its_path(at_window: Callable[..., Hand], photo: Path) -> None:
+    hand = at_window()
+    hand.player.surroundings = type(hand.player.surroundings)()
+    hand.walk(pygame.K_TAB)
+    hand.type(str(photo))
+    hand.tap(pygame.K_RETURN)
+    hand.rest()
+    assert hand.state.scene.name == "my harbour"
+
+
+def test_a_picture_is_opened_by_dropping_it_and_a_wrong_file_is_told(
+    at_window: Callable[..., Hand], photo: Path, tmp_path: Path
+) -> None:
+    hand = at_window()
+    pygame.event.post(pygame.event.Event(pygame.DROPFILE, file=str(photo)))
+    hand.player.tick()
+    hand.rest()
+    assert hand.state.scene.name == "my harbour"
+    (tmp_path / "notes.txt").write_text("no picture")
+    pygame.event.post(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "notes.txt")))
+    hand.player.tick()
+    assert "not a picture" in hand.game.problem
+    assert hand.state.scene.name == "my harbour"
+
+
+def test_what_lies_in_the_clipboard_is_opened(at_window: Callable[..., Hand], photo: Path, tmp_path: Path) -> None:
+    hand = at_window()
+    hand.chord(pygame.K_v)  # SDL's dummy driver has no clipboard
+    assert "neither a picture nor a path" in hand.player.overlay.notice
+    pasted = clipboard.picture_among({"image/png": photo.read_bytes(), "text/plain": b"x"}, tmp_path)
+    assert pasted is not None
+    hand.player.open(str(pasted))
+    hand.rest()
+    assert hand.state.scene.name.startswith("pasted-")
+
+
+def test_a_path_in_the_clipboard_leads_to_its_picture(tmp_path: Path) -> None:
+    path = tmp_path / "my harbour.png"
+    assert clipboard.picture_among({"text/uri-list": path.as_uri().encode() + b"\r\n"}, tmp_path) is None
+    path.touch()
+    assert clipboard.picture_among({"text/uri-list": path.as_uri().encode() + b"\r\n"}, tmp_path) == path
+    assert clipboard.picture_among({"text/plain;charset=utf-8": str(path).encode()}, tmp_path) == path
+    assert clipboard.picture_among({"text/plain": b"no path\0"}, tmp_path) is None
+    assert clipboard.path_of("~/x.png") == Path.home() / "x.png"
+
+
+def test_the_path_is_exported_as_gif_sheet_and_log(at_window: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP, pygame.K_LEFT, pygame.K_BACKSPACE, pygame.K_RIGHT)
+    hand.chord(pygame.K_e)
+    hand.until(lambda: len(hand.player.saved) == 3)
+    with Image.open(tmp_path / "first-path.gif") as gif:
+        assert getattr(gif, "n_frames", 0) == 3
+    lines = [json.loads(line) for line in (tmp_path / "first-path.ndjson").read_text().splitlines()]
+    assert [line["action"]["name"] for line in lines[1:]] == ["forward", "right"]
+    assert (tmp_path / "first-path.png").stat().st_size > 1000
+
+
+def test_a_video_may_show_the_whole_window(at_window: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = at_window()
+    hand.chord(pygame.K_r)
+    assert hand.player.keepsakes.num_filmed == 1
+    hand.walk(pygame.K_UP, pygame.K_r)
+    hand.until(lambda: hand.player.saved)
+    assert (tmp_path / "first.mp4").stat().st_size > 1000
+
+
+def test_a_report_says_what_a_bug_report_needs(at_window: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP)
+    text = report(hand.game)
+    for word in ("python 3", "torch", "model toy, cpu, float32", "scene first, seed 5, step 1", "step time p50"):
+        assert word in text
+    assert str(tmp_path) not in text
+    hand.chord(pygame.K_c)
+    assert "Report copied" in hand.player.overlay.notice or (tmp_path / "report.txt").exists()

@@ -1,0 +1,150 @@
+"""How good it is to be somewhere by what is seen there: likeness to a picture, or BAGEL's own yes or no.
+
+D numbers of a picture's features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from world.goals import Goals, per_row
+from world.rewards import Values
+from world.types import Frame, State
+
+_SIDE = 16  # pixels, of the small picture that stands for one
+_MOST = 4096  # frames whose features or answers are remembered
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """Turns pictures into numbers in which near places look alike."""
+
+    def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
+        """Features [B, D] of unit length."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Answers yes or no to a question about a picture, and says how sure it is."""
+
+    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
+        """The probability of "yes", [B] in [0, 1]. Raises ModelError where the model has not learned to answer."""
+        ...
+
+
+class Pixels:
+    """The baseline: a small picture, less its mean."""
+
+    def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
+        small = [Image.fromarray(frame).resize((_SIDE, _SIDE), Image.Resampling.BOX) for frame in frames]
+        flat = np.stack([np.asarray(image, np.float32).ravel() for image in small])
+        return unit(flat - flat.mean(axis=1, keepdims=True))
+
+
+class Remembered:
+    """Looks or a judge that is asked once about each picture: what was seen after a step is before the next one."""
+
+    def __init__(self, looks: Looks | None = None, judge: Judge | None = None) -> None:
+        self._looks, self._judge = looks, judge
+        self._memo: OrderedDict[bytes, NDArray[np.generic]] = OrderedDict()
+
+    def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
+        if self._looks is None:
+            raise ValueError("there is nothing here that turns pictures into features")
+        return self._remember(b"", frames, self._looks.features)
+
+    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
+        if self._judge is None:
+            raise ValueError("there is nobody here to judge")
+        judge = self._judge
+        return self._remember(question.encode(), frames, lambda new: judge.chances_of_yes(new, question))
+
+    def _remember(self, about: bytes, frames: Sequence[Frame], find: Callable[[list[Frame]], NDArray]) -> NDArray:
+        keys = [_key(about, frame) for frame in frames]
+        new = {key: frame for key, frame in zip(keys, frames, strict=True) if key not in self._memo}
+        if new:
+            self._memo.update(zip(new, find(list(new.values())), strict=True))
+        found = np.stack([self._memo[key] for key in keys])
+        for key in keys:
+            self._memo.move_to_end(key)
+        while len(self._memo) > _MOST:
+            self._memo.popitem(last=False)
+        return found
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How alike what is seen and the goal's picture are: the cosine of their features, in [-1, 1]."""
+
+    looks: Looks
+    goals: Goals
+
+    def __call__(self, states: Sequence[State]) -> Values:
+        wanted = [_picture(goal.frame) for goal in per_row(self.goals, len(states))]
+        both = self.looks.features([*wanted, *(state.frame for state in states)]).astype(np.float64)
+        return (both[: len(states)] * both[len(states) :]).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The judge's probability of "yes" to the goal's words, asked about what is seen."""
+
+    judge: Judge
+    goals: Goals
+
+    def __call__(self, states: Sequence[State]) -> Values:
+        questions = [question_of(goal.words) for goal in per_row(self.goals, len(states))]
+        chances = np.zeros(len(states))
+        for question in dict.fromkeys(questions):  # rows with one question are one batch
+            rows = [i for i, asked in enumerate(questions) if asked == question]
+            chances[rows] = self.judge.chances_of_yes([states[i].frame for i in rows], question)
+        return chances
+
+
+@dataclass(frozen=True)
+class NewPicture:
+    """How little what is seen is like all that the episode has seen: 1 less the largest cosine, in [0, 2]."""
+
+    looks: Looks
+    goals: Goals
+
+    def __call__(self, states: Sequence[State]) -> Values:
+        here = self.looks.features([state.frame for state in states])
+        values = np.ones(len(states))
+        for i, goal in enumerate(per_row(self.goals, len(states))):
+            if goal.seen:
+                values[i] = 1.0 - float((self.looks.features([s.frame for s in goal.seen]) @ here[i]).max())
+        return values
+
+
+def question_of(words: str) -> str:
+    """What the judge is asked where the goal is to "find the cactus"; a question stays as it is."""
+    if words.endswith("?"):
+        return words
+    return f"Is {words.removeprefix('find ')} right in front of the camera? Answer yes or no."
+
+
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows [B, D] brought to length 1."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def _picture(frame: Frame | None) -> Frame:
+    if frame is None:
+        raise ValueError("this goal has no picture: use judged_by='pose' or 'judge'")
+    return frame
+
+
+def _key(about: bytes, frame: Frame) -> bytes:
+    h = hashlib.blake2b(repr(frame.shape).encode() + about, digest_size=16)
+    h.update(np.ascontiguousarray(frame).data)
+    return h.digest()
