@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agents.planner import Reward
+from world.rewards import Reward
 from world.types import Action, Frame, Scene, Start, State, WorldModel
 
 Eyes = Literal["pixels", "latents"]

@@ -5,17 +5,17 @@ K futures, D steps deep, A actions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Choice, frame_of
+from world.rewards import Reward
 from world.types import Action, Frame, Pose, Scene, Start, State, WorldModel
 
-Reward: TypeAlias = Callable[[Sequence[State], Sequence[Action], Sequence[State]], NDArray[np.float64]]  # -> [B]
 Method = Literal["beam", "cem"]
 
 _BATCH = 64  # states in one call of the model
