@@ -127,7 +127,7 @@ class Eye:
         counts = np.bincount(numbers[numbers >= 0])
         columns = np.broadcast_to((np.arange(numbers.shape[1]) + 0.5) / numbers.shape[1], numbers.shape)
         sums = np.bincount(numbers[numbers >= 0], columns[numbers >= 0])
-        for number in np.flatnonzero(counts):
+        for number in np.flatnonzero(counts[: self._scene.ngeom]):  # some drivers blend numbers at edges
             shape = self._scene.geoms[number]
             if shape.objtype == self._mujoco.mjtObj.mjOBJ_GEOM and (name := self._names[shape.objid]):
                 away = float(np.hypot(*(self._state.geom_xpos[shape.objid][:2] - (pose.x, pose.y))))
