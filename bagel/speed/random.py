@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def random_checkpoint(config: BagelConfig, device: str | None = None, how: Loadi
     precision = how.precision or ("float32" if home.type == "cpu" else "bfloat16")
     half = torch.float32 if home.type == "cpu" else torch.bfloat16
     dtype = half if precision in PACKED else getattr(torch, precision)
-    generator = torch.Generator(home).manual_seed(0)
+    generator = torch.Generator(home)
     with torch.device("meta"):
         model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
     if precision in PACKED:
@@ -74,7 +75,7 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
     Raises ValueError where the directory already holds one.
     """
     home = choose_device(device)
-    generator = torch.Generator(home).manual_seed(0)
+    generator = torch.Generator(home)
     with torch.device("meta"):
         model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
 
@@ -96,7 +97,11 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
 def _random(
     name: str, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype, generator: torch.Generator
 ) -> Tensor:
-    """Norms near 1, so that rows keep their size through all layers; matrices and biases small."""
+    """Norms near 1, so that rows keep their size through all layers; matrices and biases small.
+
+    Seeded by the name, so that a tensor is the same in whatever order and precision a model is made.
+    """
+    generator.manual_seed(zlib.crc32(name.encode()))
     tensor = torch.randn(shape, device=device, dtype=dtype, generator=generator) * SPREAD
     return tensor + 1 if "norm" in name and name.endswith("weight") else tensor
 

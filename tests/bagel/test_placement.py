@@ -134,7 +134,9 @@ def test_the_command_line_takes_devices(golden: Path, tmp_path: Path, capsys: py
 def test_layers_on_a_card_and_on_the_cpu_give_the_same(
     golden: Path, checkpoint: Checkpoint, pictures: list[Image.Image]
 ) -> None:
-    split = load(golden, None, torch.float32, how=Loading(devices=("cuda:0", "cpu"), parallel="layers"))
+    split, cuda = load(golden, "cuda", torch.float32), torch.device("cuda:0")
+    split.model.transformer.layers[1].cpu()
+    arrange(split.model.transformer, Placement(cuda, (cuda, torch.device("cpu")), frozenset()))
     assert {device.type for device in split.model.transformer.devices} == {"cuda", "cpu"}
     torch.testing.assert_close(
         painted(split, pictures[0]).cpu(), painted(checkpoint, pictures[0]), rtol=2e-2, atol=2e-2

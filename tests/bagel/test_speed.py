@@ -9,7 +9,8 @@ from bagel.__main__ import main
 from bagel.config import RELEASE
 from bagel.generate import grid_of
 from bagel.inspection import inspect
-from bagel.precision import PACKED
+from bagel.precision import PACKED, check_precision
+from bagel.speed.exactness import compare_precisions
 from bagel.speed.frame import evaluation_operations
 from bagel.speed.random import config_of, random_checkpoint, write_random
 from bagel.weights import Checkpoint, load
@@ -90,6 +91,17 @@ def test_random_models_come_in_every_precision(golden: Path, precision) -> None:
     assert random_checkpoint(config, "cpu", Loading(precision)).model.state_dict().keys() == (
         load(golden, "cpu", how=Loading(precision)).model.state_dict().keys()
     )
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_precisions_of_a_random_model_are_of_the_same_model(golden: Path, precision) -> None:
+    from bagel.placement import Loading
+
+    def make(name: str) -> Checkpoint:
+        return random_checkpoint(config_of(str(golden)), "cpu", Loading(check_precision(name)))
+
+    exact, packed = compare_precisions(make, ["bfloat16", precision], (32, 32))
+    assert exact.mean == 0 < packed.mean < 0.1
 
 
 def test_a_random_checkpoint_never_covers_another(golden: Path, copied: Path) -> None:
