@@ -31,6 +31,9 @@ def add_bench(commands: Any) -> None:
     parser.add_argument("--steps", type=cli.count, default=40, help="steps of a walk, runs of a part (default 40)")
     parser.add_argument("--size", metavar="WxH", help="of pictures (default: the model's own, else 512x512)")
     parser.add_argument("--batch", type=cli.count, default=1, help="walks in one batch (default 1)")
+    parser.add_argument(
+        "--reference", type=Path, metavar="DIR", help="for frame: a clone of the published code, timed beside"
+    )
     parser.add_argument("--write", type=Path, metavar="DIR", help="for loading: write the random model there first")
     parser.add_argument("--json", action="store_true", help="for machines")
     cli.add_sampler_arguments(parser)
@@ -71,8 +74,11 @@ def _walk(chosen: argparse.Namespace) -> int:
 
 def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     from bagel.kernels import choose
-    from bagel.speed.frame import measure_frame
+    from bagel.speed.frame import edit_of, measure_frame
+    from bagel.speed.reference import check_reference, measure_reference
 
+    if chosen.reference is not None:
+        check_reference(chosen.reference)
     begun = time.perf_counter()
     checkpoint = _checkpoint(chosen)
     loaded = time.perf_counter() - begun
@@ -91,7 +97,17 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
         f"({loaded:.1f} s of them making or loading the model)",
         f"{found.frames_per_second:.2f} frames/s",
     ]
-    return asdict(found) | {"share": share, "loaded": loaded, "attention": kernel.name}, lines
+    result = asdict(found) | {"share": share, "loaded": loaded, "attention": kernel.name}
+    if chosen.reference is not None:
+        other = measure_reference(
+            chosen.reference, checkpoint.config, _sampler(chosen), edit_of(checkpoint), max(3, chosen.steps // 8)
+        )
+        lines.append(
+            f"published code ({other.attention}): {1e3 * other.frame:.1f} ms a frame, "
+            f"ours is {other.frame / found.frame:.2f} times as fast"
+        )
+        result |= {"reference": asdict(other)}
+    return result, lines
 
 
 def _batch(chosen: argparse.Namespace) -> tuple[Any, list[str]]:

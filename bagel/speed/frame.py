@@ -20,6 +20,7 @@ from bagel.generate import decode_tokens, encode_latent, grid_of, see_picture
 from bagel.placement import GIB
 from bagel.prefill import LatentPicture, Words, prefill
 from bagel.sampler import Velocity
+from bagel.tokenizer import Tokenizer
 from bagel.transforms import resize, to_pixels
 from bagel.vae import patchify
 from bagel.weights import Checkpoint
@@ -58,7 +59,7 @@ def measure_frame(checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, ru
         raise ValueError("a bench of frames needs a size: --size 512x512")
     begun = time.perf_counter()
     model = BagelWorldModel(checkpoint, name, sampler)
-    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    frame = noise(size)
     scene = Scene("bench", "noise", (Start("here", Pose(), frame),), (Action(WORDS),))
     starts = model.reset([scene] * batch, list(range(batch)))
     actions = [Action(WORDS)] * batch
@@ -100,6 +101,16 @@ def measure_frame(checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, ru
         peak_memory(),
         settings,
     )
+
+
+def noise(size: tuple[int, int]) -> np.ndarray:
+    """A picture uint8 [H, W, 3] in which nothing is known beforehand."""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def edit_of(checkpoint: Checkpoint) -> tuple[Image.Image, str, Tokenizer]:
+    """What `measure_frame` asks for: picture, words, and who reads them."""
+    return Image.fromarray(noise(checkpoint.config.walk.frame_size or (512, 512))), WORDS, checkpoint.tokenizer
 
 
 def _parts(checkpoint: Checkpoint, frame: np.ndarray, batch: int, runs: int) -> tuple[dict[str, float], float, float]:

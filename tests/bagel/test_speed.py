@@ -107,3 +107,10 @@ def test_precisions_of_a_random_model_are_of_the_same_model(golden: Path, precis
 def test_a_random_checkpoint_never_covers_another(golden: Path, copied: Path) -> None:
     with pytest.raises(ValueError, match="already holds"):
         write_random(copied, config_of(str(golden)), "cpu")
+
+
+def test_what_is_not_the_published_repository_is_refused_at_once(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--config", str(golden), "--measure", "frame", "--reference", str(tmp_path)]) == 2
+    assert "has no inferencer.py: give a clone of github.com/ByteDance-Seed/Bagel" in capsys.readouterr().err
