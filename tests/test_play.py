@@ -174,13 +174,48 @@ def test_an_error_shows_as_a_card_and_costs_nothing_else(at_window: Callable[...
     assert (hand.state.step, hand.game.problem) == (2, "")
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_window_with_its_sentence(tmp_path: Path) -> None:
-    def broken(address: str) -> ToyWorld:
-        raise ModelError(f"{address} is broken: download it again")
+class Opening:
+    """A player before a model that cannot be loaded until it is `there`."""
 
-    player = Player(Game(broken, "toy", toy_scene(), 0), Surroundings(keys=tmp_path / "keys.toml"), tmp_path, size=256)
+    def __init__(self, out: Path) -> None:
+        self.there = False
+        self.game = Game(self.opened, "toy", toy_scene(), 0)
+        self.player = Player(self.game, Surroundings(keys=out / "keys.toml"), out, size=256)
+        self.until(lambda: self.game.problem)
+
+    def opened(self, address: str) -> ToyWorld:
+        if not self.there:
+            raise ModelError(f"{address} is broken: download it again")
+        return ToyWorld()
+
+    def until(self, what: Callable[[], object]) -> None:
+        end = time.monotonic() + 20
+        while not what():
+            assert time.monotonic() < end
+            self.player.tick()
+
+    def press(self, key: int) -> None:
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+        self.player.tick()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_on_a_card_and_any_key_tries_again(tmp_path: Path) -> None:
+    opening = Opening(tmp_path)
+    assert (opening.game.problem, opening.player.running) == ("toy is broken: download it again", True)
+    opening.press(pygame.K_UP)
+    opening.until(lambda: opening.game.problem and not opening.game.doing)
+    opening.there = True
+    opening.press(pygame.K_UP)
+    opening.until(lambda: opening.game.state)
+    assert opening.game.problem == ""
+    opening.player.close()
+
+
+def test_escape_leaves_a_model_that_cannot_be_loaded_with_its_sentence(tmp_path: Path) -> None:
+    opening = Opening(tmp_path)
+    opening.press(pygame.K_ESCAPE)
     with pytest.raises(ModelError, match="toy is broken: download it again"):
-        player.run()
+        opening.player.run()
     assert not pygame.display.get_init()
 
 

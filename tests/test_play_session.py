@@ -19,7 +19,7 @@ import play
 from tests import hand as hands
 from tests.hand import Hand
 from tests.test_play_words import say
-from world import models
+from world import journal, models
 from world.errors import SceneError
 from world.headless import JOURNAL
 from world.journal import reopened
@@ -73,13 +73,13 @@ def test_a_session_is_a_few_kilobytes_and_the_start_frame(at_window: Callable[..
 def test_the_journal_holds_the_walk_at_every_moment(at_window: Callable[..., Hand], tmp_path: Path) -> None:
     hand = at_window()
     walk_a_tree(hand)
-    [journal] = (tmp_path / "sessions").iterdir()
-    session = reopened(journal)
+    [path] = (tmp_path / "sessions").iterdir()
+    session = reopened(path)
     assert to_json(session) == to_json(hand.game.history.session(hand.game.walker))
-    whole = journal.read_bytes()
+    whole = path.read_bytes()
     for cut in range(whole.index(b"\n") + 1, len(whole), 97):
-        journal.write_bytes(whole[:cut])
-        assert reopened(journal).scene.name == "first"
+        path.write_bytes(whole[:cut])
+        assert reopened(path).scene.name == "first"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_broken_journal_says_what_is_wrong(text: str, message: str, tmp_path: 
 WALK = """
 import sys
 sys.path.insert(0, "")
-from world import models
+from world import journal, models
 models.MODELS["toy"] = "tests.agents.test_simple:load_toy"
 import play
 sys.exit(play.main(sys.argv[1:]))
@@ -116,22 +116,45 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_a_walk_that_is_killed_opens_up_to_its_last_step(tmp_path: Path) -> None:
-    journal = tmp_path / JOURNAL
+    path = tmp_path / JOURNAL
     process = start("--headless", "--script", "(forward left)*20000", "--out", str(tmp_path))
     try:
         end = time.monotonic() + 60
-        while not (journal.exists() and journal.read_bytes().count(b"\n") > 40):
+        while not (path.exists() and path.read_bytes().count(b"\n") > 40):
             assert time.monotonic() < end
             time.sleep(0.01)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    lines = journal.read_bytes().count(b"\n")
-    assert len(reopened(journal).plan.steps) in (lines - 1, lines)
-    again = start(str(journal), "--replay", "--out", str(tmp_path / "again"))
+    lines = path.read_bytes().count(b"\n")
+    assert len(reopened(path).plan.steps) in (lines - 1, lines)
+    again = start(str(path), "--replay", "--out", str(tmp_path / "again"))
     told, error = again.communicate(timeout=120)
     assert again.returncode == 0, error
     assert "it matched" in told
+
+
+def test_old_journals_go_when_a_window_opens_and_none_that_is_being_written(
+    at_window: Callable[..., Hand], tmp_path: Path
+) -> None:
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    for age in range(journal.KEPT + 3):
+        path = folder / f"{age:02d}.ndjson"
+        path.touch()
+        os.utime(path, (1e9 - age, 1e9 - age))
+    oldest = folder / f"{journal.KEPT + 2:02d}.ndjson"
+    code = f"import sys, fcntl; f = open({str(oldest)!r}); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        hand = at_window()
+        assert sorted(folder.iterdir()) == [*(folder / f"{age:02d}.ndjson" for age in range(journal.KEPT)), oldest]
+        hand.walk(pygame.K_UP)
+        assert journal.forget_old(folder, kept=0) != []
+        assert len(list(folder.iterdir())) == 2  # the other process's, and the one of this walk
+        other.communicate(b"\n")
+    assert journal.forget_old(folder, kept=1) == [oldest]
 
 
 @pytest.fixture

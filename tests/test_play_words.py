@@ -118,6 +118,16 @@ def test_shift_makes_four_steps_of_one_press_and_escape_ends_them(at_window: Cal
     assert hand.player.running
 
 
+def test_how_many_steps_shift_makes_is_a_setting(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_o)
+    hand.tap(pygame.K_DOWN, pygame.K_RIGHT, pygame.K_RIGHT, pygame.K_ESCAPE)
+    assert hand.game.options.time_skip == 8
+    hand.chord(pygame.K_LEFT, pygame.KMOD_LSHIFT)
+    hand.until(lambda: hand.state.step == 8 and not hand.game.doing)
+    assert texts(hand) == ["turn left"] * 8
+
+
 def test_the_mouse_looks_around_while_its_right_button_is_held(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     for rel in ((-40, 0), (-40, 0)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Hashable
 
 import pygame
+from pygame._sdl2 import controller
 
 DRAG = 60.0  # pixels of mouse-look for one move
 _DEAD = 0.5  # of a stick's way, within which it stands still
@@ -44,7 +46,9 @@ class Hands:
     def __init__(self) -> None:
         self.held: dict[Hashable, str] = {}  # from whatever is down to its move, in the order of pressing
         self._dragged = [0.0, 0.0]
-        self._pads: dict[int, object] = {}
+        self._pads: dict[int, controller.Controller] = {}  # their events come as long as they are kept
+        with contextlib.suppress(RuntimeError):  # a machine without; SDL has two errors in pygame, both of this kind
+            controller.init()
 
     def press(self, source: Hashable, move: str) -> None:
         """Something goes down."""
@@ -58,6 +62,11 @@ class Hands:
     def clear(self) -> None:
         """Everything goes up."""
         self.held.clear()
+
+    def close(self) -> None:
+        """Lets the gamepads go."""
+        self._pads.clear()
+        controller.quit()
 
     def on(self, event: pygame.event.Event) -> list[tuple[Hashable, str]]:
         """What mouse and gamepad ask for: moves and verbs, with the source that is held (None: once)."""
@@ -92,6 +101,5 @@ class Hands:
         return [(source, move)] if move else []
 
     def _open_pad(self, index: int) -> None:
-        from pygame._sdl2 import controller
-
-        self._pads[index] = controller.Controller(index)  # its events come as long as it is kept
+        with contextlib.suppress(RuntimeError):  # gone already
+            self._pads[index] = controller.Controller(index)

@@ -172,7 +172,8 @@ class Hud:
 
     def _draw_over(self, surface: pygame.Surface, place: Rect, size: int, game: Game, overlay: Overlay) -> None:
         if game.problem:
-            hint = "The place where you were is still there: go on with any key." if game.state else ""
+            here = "The place where you were is still there: go on with any key."
+            hint = here if game.state else "Any key tries it again; Esc leaves."
             window.card(surface, place, "That did not work", game.problem, hint, size)
         elif game.doing in ("load", "start") and game.doing_for > SLOW:
             what = f"Loading {game.address}" if game.doing == "load" else "Getting ready"

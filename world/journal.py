@@ -6,11 +6,13 @@ was cut off by the end is left out.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from world.errors import SceneError
 from world.plan import Plan, Step
@@ -19,6 +21,7 @@ from world.session import to_json as session_to_json
 
 KIND = "bagel-world journal"
 SUFFIX = ".ndjson"
+KEPT = 32  # journals of a folder; when the next window opens, older ones go
 
 
 class Journal:
@@ -29,6 +32,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file = path.open("w", encoding="utf-8")
+        _lock(self._file)
         plan = session.plan
         digests = session.digests[0] if session.digests else ("",) * len(plan.steps)
         beginning = replace(session, plan=Plan((Step(0, None),), 0), digests=((digests[0],),), made={})
@@ -54,6 +58,45 @@ class Journal:
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()  # to the system, which keeps it when this process is killed
+
+
+def forget_old(folder: Path, kept: int = KEPT) -> list[Path]:
+    """Removes all but the newest journals of a folder, and none that another process still writes; what was removed.
+
+    What cannot be removed stays: it is in nobody's way.
+    """
+    removed: list[Path] = []
+    try:
+        journals = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:  # one that another window removes meanwhile
+        return removed
+    for path in journals[kept:]:
+        with contextlib.suppress(OSError):
+            if not _is_written(path):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _is_written(path: Path) -> bool:
+    """Whether another process has the journal open."""
+    if sys.platform == "win32":
+        return False  # there, a file that is open cannot be removed
+    with path.open("rb") as file:
+        return not _lock(file)
+
+
+def _lock(file: IO[Any]) -> bool:
+    """Whether the file is this process's own from now on, until it is closed; Windows needs no lock."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def reopened(path: str | Path) -> Session:

@@ -14,7 +14,7 @@ from world.film import Film
 from world.game import Game
 from world.history import History
 from world.jobs import Worker
-from world.journal import SUFFIX, Journal
+from world.journal import SUFFIX, Journal, forget_old
 from world.recording import contact_sheet, log_header, log_step, save_gif, save_log, save_png, sheet_columns
 from world.session import save_session
 from world.types import Frame, State
@@ -37,6 +37,7 @@ class Keepsakes:
         self._finishing: list[Film] = []
         self._worker = Worker("keepsakes")
         self._exports: list[tuple[Future[None], list[Path]]] = []
+        forget_old(out / SESSIONS)
 
     @property
     def num_filmed(self) -> int:

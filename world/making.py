@@ -19,6 +19,7 @@ class Options:
     """What a person may choose beside the sampler's settings."""
 
     look_ahead: int = 0  # likely actions that are imagined while nothing is asked; 0 for off
+    time_skip: int = 4  # steps of a move with Shift
     refine: bool = False  # few evaluations while keys are held, the last frame again with all of them
 
 

@@ -101,9 +101,9 @@ class SentencePanel:
 class KeySheet:
     """All keys on one page; any key closes it."""
 
-    def __init__(self, keymap: KeyMap, scene: str) -> None:
+    def __init__(self, keymap: KeyMap, scene: str, time_skip: int) -> None:
         self.closed = False
-        self._keymap, self._scene = keymap, scene
+        self._keymap, self._scene, self._time_skip = keymap, scene, time_skip
 
     def on(self, event: pygame.event.Event) -> None:
         self.closed = event.type in (pygame.KEYDOWN, pygame.MOUSEBUTTONDOWN)
@@ -112,7 +112,7 @@ class KeySheet:
         rows = [(b.caps(), b.caption) for b in (*self._keymap.moves, *self._keymap.verbs, *self._keymap.more)]
         said = self._keymap.sentences.get(self._scene, {})
         rows += [([cap(key) if key else "none"], words) for words, key in said.items()]
-        rows += [(["Shift"], "with a move: four times"), (["Mouse"], "right button held: look around")]
+        rows += [(["Shift"], f"with a move: {self._time_skip} times"), (["Mouse"], "right button held: look around")]
         half = -(-len(rows) // 2)
         size = min(size, round((stage.height - 2 * size) / (2 * half + 5)), round(stage.width / 46))
         box = pygame.Rect(0, 0, 44 * size, round((2 * half + 4.5) * size))

@@ -26,7 +26,6 @@ DRAWS_PER_SECOND = 60
 HOLD_DELAY = 0.25  # s until a held key repeats: a tap is one step
 HOLD_INTERVAL = 0.1  # s between repeats at the fastest; slower models set their own pace
 NOTICE_TIME = 3.0  # s
-TIMES = 4  # steps of a move with Shift
 
 _FOR_PANELS = (pygame.KEYDOWN, pygame.TEXTINPUT, pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEWHEEL)
 
@@ -60,13 +59,16 @@ class Player:
         return self.keepsakes.saved
 
     def run(self) -> None:
-        """Until the window is closed. Raises ModelError when the first model could not be loaded."""
+        """Until the window is closed. Raises ModelError when it was closed over a model that could not be loaded."""
         try:
             while self.running:
                 self.tick()
                 self._clock.tick(DRAWS_PER_SECOND)
+            why_nothing_was_seen = "" if self.game.state else self.game.problem
         finally:
             self.close()
+        if why_nothing_was_seen:
+            raise ModelError(why_nothing_was_seen)
 
     def tick(self) -> None:
         """Events, held keys, what the model finished, one drawing: never waits."""
@@ -76,8 +78,6 @@ class Player:
         self._repeat_held()  # after the poll, so that a held key loses no time between two steps
         if not self.hands.held and self.panel is None:
             self.game.rest()
-        if self.game.state is None and self.game.problem:
-            raise ModelError(self.game.problem)
         self.keepsakes.look_after()
         self.hud.truth.follow(self.game)
         if self.hud.truth.problem:
@@ -88,6 +88,7 @@ class Player:
     def close(self) -> None:
         """Closes the window at once, then finishes the recordings and the models."""
         pygame.display.quit()
+        self.hands.close()
         self.keepsakes.close()
         self.hud.close()
         self.game.close()
@@ -156,10 +157,21 @@ class Player:
                 self._do(does, source, 1)
 
     def _press(self, event: pygame.event.Event) -> None:
+        if self.game.state is None and self.game.problem:
+            self._begin_again(event)
+            return
         self.game.problem = ""
         does = self.overlay.keymap.table(self.game.scene.name).get(key_name(event))
         if does is not None:
-            self._do(does, event.key, TIMES if getattr(event, "mod", 0) & pygame.KMOD_SHIFT else 1)
+            shifted = getattr(event, "mod", 0) & pygame.KMOD_SHIFT
+            self._do(does, event.key, self.game.options.time_skip if shifted else 1)
+
+    def _begin_again(self, event: pygame.event.Event) -> None:
+        """After a model that could not be loaded."""
+        if event.key == pygame.K_ESCAPE:
+            self.running = False
+        else:
+            self.game.reset()
 
     def _do(self, does: str, source: Hashable, times: int) -> None:
         """A move, a verb or a sentence; `source` is what is held down for a move, None where nothing is."""

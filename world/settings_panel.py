@@ -16,6 +16,7 @@ from world.window import ACCENT, DIM, PANEL, RAISED, TEXT, Rect
 
 _POINTS = (2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 50, 75, 100)
 _AHEAD = (0, 1, 2, 3, 4, 6, 8)
+_SKIPS = (2, 3, 4, 6, 8, 12, 16, 24)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ OPTIONS = (
         "So many likely next frames are imagined while you rest: their keys answer at once.",
         _among(_AHEAD),
     ),
+    Setting("time_skip", "So many steps a move makes while Shift is held; Esc ends them.", _among(_SKIPS)),
     Setting(
         "refine", "While a key is held one evaluation does; released, the frame is drawn with all.", lambda v, n: n > 0
     ),
@@ -90,7 +92,7 @@ class SettingsPanel:
     def rows(self) -> list[Setting]:
         """The preset first."""
         if self.sampler is None:
-            return list(OPTIONS[:1])
+            return list(OPTIONS[:-1])  # there is nothing to refine with
         preset = Setting(
             "preset", "All of the sampler's settings at once, as published or as this model wants.", _next_preset
         )

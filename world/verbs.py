@@ -59,7 +59,7 @@ def do(player: Player, verb: str) -> None:
         case "settings":
             player.show(SettingsPanel(game))
         case "keys":
-            player.show(KeySheet(overlay.keymap, game.scene.name))
+            player.show(KeySheet(overlay.keymap, game.scene.name, game.options.time_skip))
         case "pause":
             player.overlay = replace(overlay, paused=not overlay.paused, chosen="")
         case "step":
