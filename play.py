@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.progress import track
@@ -29,10 +30,12 @@ from world.endpoints import is_endpoint
 from world.headless import HeadlessWalk, Replay
 from world.journal import reopened
 from world.keys import default_path, read_keys
+from world.quest import Quest
 from world.scripting import need_words, parse_script
 from world.session import Session
 from world.settings import SamplerConfig
 from world.surroundings import Likeness, Surroundings
+from world.tasks import PIXELS, JudgedBy, PlacesKind, TaskName, TaskSettings
 from world.types import Action, Frame, Scene, TrueWorld, WorldModel
 
 TOUR = "forward*3 left*4 forward*2 right*6 strafe_left*2 forward*3 up down back*3 strafe_right*2"
@@ -57,6 +60,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--look-ahead", type=int, default=3, metavar="N", help="likely next frames imagined; 0 for none"
     )
+    task = parser.add_argument_group("task", "judged as in the environments: a person is paid like a policy")
+    task.add_argument("--task", choices=get_args(TaskName), help="what is wanted")
+    task.add_argument("--goal", default="", metavar="TEXT", help="a start, a picture or a thing; else --seed draws it")
+    task.add_argument("--judged-by", choices=get_args(JudgedBy), help="what rewards look at (default: the task's own)")
+    task.add_argument("--eyes", default=PIXELS, metavar="ADDRESS", help="who compares or judges: pixels, or a BAGEL")
+    task.add_argument("--places", choices=get_args(PlacesKind), default="named", help="where walks begin and goals lie")
     parser.add_argument("--in-process", action="store_true", help="never the model in a process of its own")
     parser.epilog = "Defaults: tiny, the start screen (studio without a window) and seed 0; a session brings its own."
     args = parser.parse_args(argv)
@@ -74,6 +83,7 @@ def _play(args: argparse.Namespace) -> int:
     if session is not None and not is_endpoint(args.model):  # a server samples as it was started
         sampler = sampler or session.sampler
     models.entry_of(args.model)  # a wrong address is told before a window opens
+    quest_of(args)  # and so is a wrong task
     if session is not None and (args.replay or args.headless):
         return replay(args, session, sampler)
     scene = session.scene if session else models.load_scene(args.scene or "studio")
@@ -96,7 +106,7 @@ def _session(args: argparse.Namespace) -> Session | None:
         if args.replay:
             raise ValueError("--replay walks a session again: name its file, as in play.py session.json --replay")
         return None
-    given = [f"--{name}" for name in ("scene", "seed", "script") if getattr(args, name) is not None]
+    given = [f"--{name}" for name in ("scene", "seed", "script", "task") if getattr(args, name) is not None]
     if given:
         raise ValueError(f"a session brings its own start, seed and steps: leave {' and '.join(given)} out")
     return reopened(args.session)
@@ -105,15 +115,17 @@ def _session(args: argparse.Namespace) -> Session | None:
 def play(args: argparse.Namespace, scene: Scene, session: Session | None, sampler: SamplerConfig | None) -> None:
     """The window."""
     from world.game import Game
-    from world.making import Options
+    from world.making import Options, begun
     from world.player import Player  # pygame, which a walk without a window does not need
 
     stages = deque([""], maxlen=1)
     opened = partial(open_model, args, sampler, on_stage=stages.append)
     surroundings = Surroundings(tuple(scene_names()), args.keys, open_truth, likeness, floor_of)
-    game = Game(opened, args.model, scene, args.seed or 0, stage=lambda: stages[-1])
+    quest = quest_of(args)
+    begin = quest.begin if quest else begun
+    game = Game(opened, args.model, scene, args.seed or 0, lambda: stages[-1], begin)
     game.options = Options(look_ahead=args.look_ahead)
-    player = Player(game, surroundings, args.out, args.size)
+    player = Player(game, surroundings, args.out, args.size, quest)
     if session is not None:
         player.open(args.session)
     elif args.scene is None:
@@ -121,6 +133,17 @@ def play(args: argparse.Namespace, scene: Scene, session: Session | None, sample
     player.run()
     for path in player.saved:
         print(f"saved {path}")
+
+
+def quest_of(args: argparse.Namespace) -> Quest | None:
+    """The task that the command line names, or None. Raises ValueError where its flags do not go together."""
+    if args.task is None:
+        given = {"--goal": args.goal, "--judged-by": args.judged_by, "--eyes": args.eyes != PIXELS}
+        if flags := [flag for flag, is_given in given.items() if is_given]:
+            raise ValueError(f"{flags[0]} is about a task: say which, with --task {', '.join(get_args(TaskName))}")
+        return None
+    settings = TaskSettings(args.task, judged_by=args.judged_by, eyes=args.eyes, places=args.places)
+    return Quest(settings, args.goal)
 
 
 def open_truth() -> TrueWorld:

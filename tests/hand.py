@@ -14,7 +14,9 @@ from tests.world.odd_worlds import Patient
 from tests.world.toy_world import ToyWorld, draw, toy_scene
 from world import models
 from world.game import Game
+from world.making import begun
 from world.player import Player
+from world.quest import Quest
 from world.surroundings import Floor, Likeness, Surroundings
 from world.types import Frame, Pose, Scene, Start, State
 
@@ -48,10 +50,11 @@ def simulated(name: str) -> Scene:
 class Hand:
     """Presses keys and looks."""
 
-    def __init__(self, worlds: dict[str, ToyWorld], scene: Scene, out: Path) -> None:
-        self.game = Game(worlds.__getitem__, next(iter(worlds)), scene, seed=5)
+    def __init__(self, worlds: dict[str, ToyWorld], scene: Scene, out: Path, quest: Quest | None = None) -> None:
+        begin = quest.begin if quest else begun
+        self.game = Game(worlds.__getitem__, next(iter(worlds)), scene, seed=5, begin=begin)
         around = Surroundings(("first", "second"), out / "own" / "keys.toml", ToyTruth, likeness, floor_of)
-        self.player = Player(self.game, around, out, size=256)
+        self.player = Player(self.game, around, out, 256, quest)
 
     def down(self, key: int, mod: int = 0) -> None:
         pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=mod))
@@ -108,9 +111,11 @@ def at_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     monkeypatch.setattr(models, "SCENES", "tests.hand:simulated")
     hands: list[Hand] = []
 
-    def sit_down(worlds: dict[str, ToyWorld] | None = None, scene: Scene | None = None) -> Hand:
-        hands.append(Hand(worlds or {"toy": ToyWorld()}, scene or simulated("first"), tmp_path))
-        hands[0].until(lambda: hands[0].game.state)
+    def sit_down(
+        worlds: dict[str, ToyWorld] | None = None, scene: Scene | None = None, quest: Quest | None = None
+    ) -> Hand:
+        hands.append(Hand(worlds or {"toy": ToyWorld()}, scene or simulated("first"), tmp_path, quest))
+        hands[0].until(lambda: hands[0].game.state or hands[0].game.problem)
         return hands[0]
 
     yield sit_down

@@ -78,10 +78,13 @@ class Episodes:
 
     def step(self, episodes: Sequence[Episode], actions: Sequence[Action]) -> Outcome:
         """The episodes after one action each, what it was worth, and which it ended. One step of the model."""
+        return self.judged(episodes, actions, self.model.step([episode.state for episode in episodes], actions))
+
+    def judged(self, episodes: Sequence[Episode], actions: Sequence[Action], after: Sequence[State]) -> Outcome:
+        """The same, where the states after the actions are known already."""
         before = [episode.state for episode in episodes]
-        after = self.model.step(before, actions)
         goals = tuple(episode.goal for episode in episodes)
-        thresholds = [self._threshold(state.scene.name) for state in before]
+        thresholds = [self.threshold(state.scene.name) for state in before]
         rules = tasks.rules(self.settings, goals, self._eyes, thresholds)
         rewards, done = rules.reward(before, actions, after), rules.ending(before, actions, after)
         if self.settings.task == "Explore":
@@ -185,7 +188,8 @@ class Episodes:
             self._things[scene.name] = models.load_things(scene)
         return self._things[scene.name]
 
-    def _threshold(self, scene: str) -> float:
+    def threshold(self, scene: str) -> float:
+        """What is enough there of what `measure` measures."""
         s = self.settings
         if not s.sees or s.threshold is not None:
             return tasks.default_threshold(s)

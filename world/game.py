@@ -14,7 +14,7 @@ from world.errors import WorldError
 from world.history import History, Node, Walker, node_of
 from world.jobs import LOOK, Desk, Worker, for_a_person
 from world.lookahead import LookAhead, likely
-from world.making import Options, Reopening, Request
+from world.making import Glance, Options, Reopening, Request, begun
 from world.pace import Pace
 from world.replay import Comparison, given
 from world.session import Made, Session
@@ -40,12 +40,14 @@ class Game:
         scene: Scene,
         seed: int,
         stage: Callable[[], str] = lambda: "",
+        begin: Callable[[WorldModel, Scene, int], State] = begun,
     ) -> None:
         """Starts to load the model at `address`, by `open_model`, and to enter `scene`.
 
-        `stage` says how far a loading is, "" where nothing is known.
+        `stage` says how far a loading is, "" where nothing is known; `begin` makes the first state, in a thread.
         """
         self.stage = stage
+        self._begin = begin
         self.scene = scene
         self.seed = seed
         self.options = Options()
@@ -56,8 +58,8 @@ class Game:
         self.problem = ""  # what went wrong, for a person; the state before it stays usable
         self.comparison: Comparison | None = None  # of the session that is walked again, or was last
         self.worlds = Worlds(open_model, address)
-        self._worker = Worker("model")
-        self._desk = Desk(self._worker)
+        self.worker = Worker("model")  # what is done to a model is done in its thread
+        self._desk = Desk(self.worker)
         self._ahead: list[Action] = []  # steps that follow the running one
         self._fresh: list[State] = []  # seen since the last poll
         self._rests_from = 0.0  # on the monotonic clock, from when futures may be imagined
@@ -91,8 +93,7 @@ class Game:
     @property
     def walker(self) -> Walker:
         """Who walks, for a session."""
-        home = self.worlds.at_home
-        return Walker(home.model.spec.model if home else self.worlds.home, self.seed, home.sampler if home else None)
+        return self.worlds.walker(self.seed)
 
     @property
     def doing(self) -> str:
@@ -164,26 +165,20 @@ class Game:
 
     def enter(self, scene: Scene) -> None:
         """Begins a walk in `scene`; the walk so far stays until the new one is there."""
-        self.problem = ""
-        self._abandon()
         self.worlds.go_to(self.worlds.home)
-        self._desk.when_free(lambda: self._start(scene))
+        self._instead(lambda: self._start(scene))
 
     def switch(self) -> bool:
         """Goes on in the truth from the very same place, or back in the dream; False where there is no truth."""
         if self.worlds.other == TRUTH and not self.scene.simulated:
             return False
-        self.problem = ""
-        self._abandon()
-        self._desk.when_free(lambda: self._switch(self.worlds.other))
+        self._instead(lambda: self._switch(self.worlds.other))
         return True
 
     def reopen(self, session: Session) -> None:
         """Walks a session again: its tree grows as it was, and its pictures are compared with those recorded."""
-        self.problem = ""
-        self._abandon()
         self.worlds.go_to(self.worlds.home)
-        self._desk.when_free(lambda: self._reopen(Reopening(session)))
+        self._instead(lambda: self._reopen(Reopening(session)))
 
     def anchor(self, frame: Frame, pose: Pose) -> None:
         """Goes on from a picture from elsewhere, uint8 [H, W, 3], seen at `pose`."""
@@ -230,8 +225,8 @@ class Game:
     def close(self, timeout: float = 5.0) -> None:
         """Ends the thread, waiting at most `timeout` s for a running job, and closes the models."""
         self._abandon()
-        self._worker.run(self.worlds.close)  # where they worked: OpenGL is a thread's
-        self._worker.close(timeout)
+        self.worker.run(self.worlds.close)  # where they worked: OpenGL is a thread's
+        self.worker.close(timeout)
         self.history.close()
 
     def _walk(self, actions: list[Action], rough: bool) -> None:
@@ -246,8 +241,8 @@ class Game:
         self.problem = ""
         place = self.history.nodes[here].state
         if self.futures.at(place) and (future := self.futures.take(place, action)):
-            made = Made(self.worlds.sampler, future.batch if len(future.batch) > 1 else ())
-            self._append(future.state, here, node_of(future.state, action, self.worlds.told(future.state, made)))
+            made = self.worlds.told(future.state, future.made(self.worlds.sampler))
+            self._append(future.state, here, node_of(future.state, action, made))
             self.pace.stepped(None)
             if self._ahead:
                 self._walk(self._ahead, rough)
@@ -256,7 +251,7 @@ class Game:
         request = Request(state, action, self.worlds.rough_sampler if roughly else self.worlds.sampler)
 
         def take(drawn: tuple[State, Node]) -> None:
-            self.pace.stepped(self._worker.last_seconds)
+            self.pace.stepped(self.watch.seconds)
             after, node = drawn
             rough, made = request.sampler != self.worlds.sampler, self.worlds.told(after, node.made)
             self._append(after, here, replace(node, rough=rough, made=made))
@@ -281,14 +276,14 @@ class Game:
         """Imagines what is likely next, all in one batch; whatever is asked for meanwhile goes first."""
         possible = [action for action in state.scene.actions if follows(twins.model.spec, action)]
         actions = likely(self.history.actions(), possible, self.options.look_ahead)
-        sampler, futures = self.worlds.sampler, self.futures
+        glance, futures = Glance(state, actions, self.worlds.sampler), self.futures
         self.watch = watch = Watch(draws=False)
 
         def take(states: list[State]) -> None:
-            if sampler == self.worlds.sampler:
+            if glance.sampler == self.worlds.sampler:
                 futures.put(place, actions, states)
 
-        self._desk.run(LOOK, lambda: watch.step(twins.of(sampler), [state] * len(actions), actions), take)
+        self._desk.run(LOOK, lambda: glance.carried_out(twins, watch), take)
 
     def _switch(self, address: str) -> None:
         state, here = self.state, self.timeline.here
@@ -310,7 +305,7 @@ class Game:
             self._append(state, NOWHERE, node_of(state, None))
 
         kind = "start" if self.worlds.here else "load"
-        self._desk.run(kind, lambda: self.worlds.opened(self.address).model.reset([scene], [self.seed])[0], take)
+        self._desk.run(kind, lambda: self._begin(self.worlds.opened(self.address).model, scene, self.seed), take)
 
     def _reopen(self, reopening: Reopening) -> None:
         """One job a step, so that the tree is seen to grow."""
@@ -326,8 +321,7 @@ class Game:
             if not reopening.done:
                 self._reopen(reopening)
                 return
-            end, bookmarks = reopening.end()
-            self.history.be(replace(self.timeline.at(end), bookmarks=bookmarks))
+            self.history.be(reopening.ended(self.timeline))
 
         kind = "reopen" if self.worlds.here else "load"
         self._desk.run(kind, lambda: reopening.draw(self.worlds.opened(self.address)), take)
@@ -342,6 +336,12 @@ class Game:
     def _forget(self, scene: Scene) -> None:
         self.history.close()
         self.history, self.scene = History(), scene
+
+    def _instead(self, verb: Callable[[], None]) -> None:
+        """Does `verb` in the place of what runs, as soon as that has ended."""
+        self.problem = ""
+        self._abandon()
+        self._desk.when_free(verb)
 
     def _abandon(self) -> None:
         """Lets the running job, if any, end for nothing; a model that was being loaded stays loaded."""

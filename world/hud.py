@@ -9,8 +9,10 @@ import pygame
 
 from world import column, filmstrip, lettering, overlays, window
 from world.game import Game
-from world.keys import KeyMap
+from world.goal_card import GoalCard
+from world.keys import KeyMap, cap
 from world.minimap import Minimap
+from world.quest import Quest
 from world.surroundings import Surroundings
 from world.truth import TruthBeside
 from world.types import Frame
@@ -54,10 +56,12 @@ class Overlay:
 class Hud:
     """Draws a `Game` onto a window's surface of any size."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, quest: Quest | None = None) -> None:
         self.strip = filmstrip.Filmstrip()
         self.truth = TruthBeside(surroundings)
         self.minimap = Minimap(surroundings)
+        self.quest = quest
+        self._goal = GoalCard()
         self._tiles = overlays.Tiles()
         self._shown: dict[str, tuple[Frame, pygame.Surface]] = {}  # what stands where, and how it looks
         self._last: Frame | None = None
@@ -94,6 +98,10 @@ class Hud:
         if not overlay.hidden:
             if self.minimap.shown:
                 self.minimap.draw(surface, stage, place, size, game.history, late=self._fresh)
+            if self.quest is not None and (score := self.quest.at(game)) is not None:
+                below = 3 * size if overlay.recording else 0
+                corner = pygame.Rect(place.left, place.top + below, place.width, max(0, place.height - below))
+                self._goal.draw(surface, corner, size, score)
             if not self.truth.shown:
                 self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)
@@ -173,7 +181,7 @@ class Hud:
     def _draw_over(self, surface: pygame.Surface, place: Rect, size: int, game: Game, overlay: Overlay) -> None:
         if game.problem:
             here = "The place where you were is still there: go on with any key."
-            hint = here if game.state else "Any key tries it again; Esc leaves."
+            hint = here if game.state else "Any key tries it again; Tab is the start screen, Esc leaves."
             window.card(surface, place, "That did not work", game.problem, hint, size)
         elif game.doing in ("load", "start") and game.doing_for > SLOW:
             what = f"Loading {game.address}" if game.doing == "load" else "Getting ready"
@@ -193,7 +201,11 @@ class Hud:
             overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", notice, size)
         elif self.truth.shown and self.truth.at(game, game.timeline.here) is None:
             overlays.draw_chip(surface, "The truth is on its way", top, size)
-        if overlay.notice and not game.problem:
+        score = self.quest.at(game) if self.quest and not overlay.hidden else None
+        if score is not None and score.just_reached and not game.problem:
+            again = cap(overlay.keymap.keys(game.scene.name).get("reset", ""))
+            self._goal.draw_reached(surface, place, size, score, again)
+        elif overlay.notice and not game.problem:
             overlays.draw_chip(surface, overlay.notice, notice, size, place.width - 2 * size)
 
 

@@ -24,7 +24,6 @@ class Worker:
     """A daemon thread, so that closing the window never waits for a model."""
 
     def __init__(self, name: str) -> None:
-        self.last_seconds = 0.0  # that the last job took
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -43,13 +42,11 @@ class Worker:
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
             job, future = item
-            begun = time.perf_counter()
             try:
                 result = job()
             except BaseException as error:  # noqa: BLE001 (handed to the one who asked, who shows it)
                 future.set_exception(error)
             else:
-                self.last_seconds = time.perf_counter() - begun
                 future.set_result(result)
 
 

@@ -7,6 +7,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from world.session import Made
+from world.settings import SamplerConfig
 from world.types import Action, State
 
 _USUAL = ("forward", "left", "right", "back", "object_left", "object_right", "strafe_left", "strafe_right")
@@ -20,6 +22,10 @@ class Future:
 
     state: State
     batch: tuple[Action, ...]
+
+    def made(self, sampler: SamplerConfig | None) -> Made:
+        """How it came about, under these settings."""
+        return Made(sampler, self.batch if len(self.batch) > 1 else ())
 
 
 class LookAhead:

@@ -9,8 +9,9 @@ from world.history import Node, node_of
 from world.replay import Comparison, again, given
 from world.session import PLAIN, Made, Session
 from world.settings import SamplerConfig
+from world.timeline import Timeline
 from world.tuning import Twins
-from world.types import Action, State
+from world.types import Action, Scene, State, WorldModel
 from world.watching import Accepted, Watch
 
 
@@ -40,6 +41,24 @@ class Request:
         except Accepted as accepted:
             after = replace(given(state, accepted.frame, state.pose.moved(action)), step=state.step + 1)
             return after, node_of(after, action, Made(given=after.frame, pose=after.pose))
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What is likely next, all in one batch that nobody asked for."""
+
+    state: State
+    actions: tuple[Action, ...]
+    sampler: SamplerConfig | None
+
+    def carried_out(self, twins: Twins, watch: Watch) -> list[State]:
+        """The state after each action. Raises what the model raises."""
+        return watch.step(twins.of(self.sampler), [self.state] * len(self.actions), self.actions)
+
+
+def begun(model: WorldModel, scene: Scene, seed: int) -> State:
+    """How a walk begins where nothing else is said."""
+    return model.reset([scene], [seed])[0]
 
 
 class Reopening:
@@ -72,7 +91,8 @@ class Reopening:
         self.comparison = self.comparison.with_frame(self.session, i, state.frame)
         return node_of(state, self.session.plan.steps[i].action, self.session.made.get(i, PLAIN))
 
-    def end(self) -> tuple[int, frozenset[int]]:
-        """The node where the session ended, and its bookmarks."""
+    def ended(self, timeline: Timeline) -> Timeline:
+        """The tree where the session ended, with its bookmarks."""
         plan = self.session.plan
-        return self.places[plan.end], frozenset(self.places[step] for step in plan.checkpoints.values())
+        bookmarks = frozenset(self.places[step] for step in plan.checkpoints.values())
+        return replace(timeline.at(self.places[plan.end]), bookmarks=bookmarks)

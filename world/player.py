@@ -17,6 +17,7 @@ from world.journal import SUFFIX, reopened
 from world.keepsakes import Keepsakes
 from world.panels import Panel
 from world.prompt import Prompt
+from world.quest import Quest
 from world.start_screen import StartScreen
 from world.surroundings import Surroundings
 from world.types import Action
@@ -33,8 +34,11 @@ _FOR_PANELS = (pygame.KEYDOWN, pygame.TEXTINPUT, pygame.MOUSEBUTTONDOWN, pygame.
 class Player:
     """A person at the keyboard of a game."""
 
-    def __init__(self, game: Game, surroundings: Surroundings, out: Path, size: int = 768) -> None:
+    def __init__(
+        self, game: Game, surroundings: Surroundings, out: Path, size: int = 768, quest: Quest | None = None
+    ) -> None:
         """Opens the window, with room for frames of `size` pixels a side; pictures, videos and sessions go to `out`.
+        `quest` is the task with whose beginning the game was made.
 
         Raises WorldError where no window can be, or where the file of keys holds something wrong.
         """
@@ -45,7 +49,8 @@ class Player:
         self.running = True
         self.panel: Panel | None = None
         self.hands = Hands()
-        self.hud = hud.Hud(surroundings)
+        self.hud = hud.Hud(surroundings, quest)
+        self.quest = quest
         self.prompt = Prompt()
         self.last_move: Action | None = None
         self.surroundings = surroundings
@@ -79,9 +84,11 @@ class Player:
         if not self.hands.held and self.panel is None:
             self.game.rest()
         self.keepsakes.look_after()
-        self.hud.truth.follow(self.game)
-        if self.hud.truth.problem:
-            self.game.problem, self.hud.truth.problem = self.hud.truth.problem, ""
+        for follower in (self.hud.truth, self.quest):
+            if follower is not None:
+                follower.follow(self.game)
+                if follower.problem:
+                    self.game.problem, follower.problem = follower.problem, ""
         self._draw()
         self.keepsakes.add(new, window.shown)
 
@@ -91,6 +98,8 @@ class Player:
         self.hands.close()
         self.keepsakes.close()
         self.hud.close()
+        if self.quest is not None:
+            self.game.worker.run(self.quest.close)
         self.game.close()
 
     def tell(self, notice: str) -> None:
@@ -168,10 +177,13 @@ class Player:
 
     def _begin_again(self, event: pygame.event.Event) -> None:
         """After a model that could not be loaded."""
-        if event.key == pygame.K_ESCAPE:
-            self.running = False
-        else:
-            self.game.reset()
+        match self.overlay.keymap.table(self.game.scene.name).get(key_name(event)):
+            case "quit":
+                self.running = False
+            case "scenes":
+                self.show_scenes()
+            case _:
+                self.game.reset()
 
     def _do(self, does: str, source: Hashable, times: int) -> None:
         """A move, a verb or a sentence; `source` is what is held down for a move, None where nothing is."""

@@ -32,6 +32,7 @@ class Watch:
         self.num_evaluations = 0  # 0 until the first is done
         self.frame: Frame | None = None  # what it would be by now
         self.accepting = False
+        self.seconds = 0.0  # that the step took
         self._cancelled = False
         self._cancel: Callable[[], None] = lambda: None
         self._next_at = time.monotonic() + _INTERVAL if draws else math.inf
@@ -55,9 +56,13 @@ class Watch:
         self._cancel = getattr(model, "cancel", self._cancel)  # as world.client has
         if self._cancelled:
             raise CancelledError("given up before it began")
-        if "preview" in model.spec.supports:
-            return cast(PreviewingWorld, model).step(states, actions, self._look)
-        return model.step(states, actions)
+        begun = time.perf_counter()
+        try:
+            if "preview" in model.spec.supports:
+                return cast(PreviewingWorld, model).step(states, actions, self._look)
+            return model.step(states, actions)
+        finally:
+            self.seconds = time.perf_counter() - begun
 
     def _look(self, progress: Progress) -> None:
         self.evaluation, self.num_evaluations = progress.evaluation, progress.num_evaluations

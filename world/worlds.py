@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from world.history import Walker
 from world.recording import resized
 from world.replay import given
 from world.session import Made
@@ -88,6 +89,11 @@ class Worlds:
         """How a step that was made here came about."""
         abroad = self.address != self.home and made.given is None
         return Made(given=after.frame, pose=after.pose) if abroad else made
+
+    def walker(self, seed: int) -> Walker:
+        """Who walks with that seed, for a session: the home."""
+        home = self.at_home
+        return Walker(home.model.spec.model if home else self.home, seed, home.sampler if home else None)
 
     def close(self) -> None:
         """Frees them all."""
