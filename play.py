@@ -30,13 +30,14 @@ from world.endpoints import is_endpoint
 from world.headless import HeadlessWalk, Replay
 from world.journal import reopened
 from world.keys import default_path, read_keys
+from world.plan import Plan
 from world.quest import Quest
-from world.scripting import need_words, parse_script
+from world.scripting import need_words, parse_plan
 from world.session import Session
 from world.settings import SamplerConfig
 from world.surroundings import Likeness, Surroundings
 from world.tasks import PIXELS, JudgedBy, PlacesKind, TaskName, TaskSettings
-from world.types import Action, Frame, Scene, TrueWorld, WorldModel
+from world.types import Frame, Scene, TrueWorld, WorldModel
 
 TOUR = "forward*3 left*4 forward*2 right*6 strafe_left*2 forward*3 up down back*3 strafe_right*2"
 OBJECT_TOUR = "object_left*6 strafe_left*2 right object_right*4 forward*2 left*2 object_left*5 back*3 up down"
@@ -187,28 +188,38 @@ def has_display() -> bool:
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
 
 
-def tour(scene: Scene) -> list[Action]:
+def tour(scene: Scene) -> Plan:
     """A walk that shows what `scene` has."""
     names = {action.name: action for action in scene.actions}
     script = OBJECT_TOUR if "object_left" in names else TOUR
-    return parse_script(" ".join(word for word in script.split() if word.partition("*")[0] in names), scene.actions)
+    return parse_plan(" ".join(word for word in script.split() if word.partition("*")[0] in names), scene.actions)
 
 
 def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) -> None:
     """The walk without a window: recorded into args.out."""
-    actions = tour(scene) if args.script is None else parse_script(args.script, scene.actions)
+    plan = tour(scene) if args.script is None else parse_plan(args.script, scene.actions)
+    seed, quest = args.seed or 0, quest_of(args)
     console = Console(highlight=False)
     with console.status(f"Loading {args.model}") as status:
         model = open_model(args, sampler, args.model, status.update)
-        need_words(model.spec, actions)
-        walked = HeadlessWalk(model, scene, args.seed or 0, args.out, sampler)
-    for action in track(actions, description=f"Walking through {scene.name}", console=console):
-        walked.step(action)
+        need_words(model.spec, [step.action for step in plan.steps if step.action is not None])
+        scene = quest.begin(model, scene, seed).scene if quest else scene
+        session = Session(model.spec.model, scene, plan, (seed,), sampler)
+        walked = HeadlessWalk(model, session, args.out, quest)
+    for _ in track(plan.steps[1:], description=f"Walking through {scene.name}", console=console):
+        walked.step()
     with console.status("Writing video, contact sheet, log and session"):
         paths = walked.finish()
-    median = statistics.median(walked.seconds)
-    console.print(f"{len(actions)} steps by {model.spec.model}: {1000 * median:.0f} ms each, {1 / median:.1f} frames/s")
+    num, num_branches = len(walked.seconds), len(plan.branches())
+    told = f" on {num_branches} branches" if num_branches > 1 else ""
+    median = statistics.median(walked.seconds or [0.0])
+    speed = f": {1000 * median:.0f} ms each, {1 / median:.1f} frames/s" if num else ""
+    console.print(f"{num} steps{told} by {model.spec.model}{speed}")
+    for branch in plan.branches() if walked.scores else []:
+        console.print(f"  to step {branch[-1]}: {walked.scores[branch[-1]]}", soft_wrap=True)
     _print_paths(console, paths)
+    if quest is not None:
+        quest.close()
     model.close()
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from scenes.cameras import Lens, Shot, save_cameras
 from scenes.fidelity import Outcome
 from scenes.sequence import Album
+from world.branches import tree_sheet
 from world.files import atomic_write_text
-from world.recording import BACKGROUND, contact_sheet, save_gif, save_png, save_video, sheet_columns
+from world.recording import contact_sheet, save_gif, save_png, save_video
 from world.types import Frame
 
 _FPS = 6.0
@@ -27,7 +28,7 @@ def save_results(album: Album, outcome: Outcome, figures: dict[str, Any]) -> lis
     paths = [folder / name for name in ("sheet.png", "walk.mp4", "walk.gif", "poses.json", "metrics.json")]
     line = plan.line(plan.end)
     beside = [np.concatenate([row[i] for row in outcome.walked.frames], axis=1) for i in line]
-    save_png(paths[0], _sheet(outcome))
+    save_png(paths[0], tree_sheet(plan, outcome.walked.frames[0]))
     save_video(paths[1], beside, _FPS)
     save_gif(paths[2], beside, _FPS)
     atomic_write_text(paths[3], json.dumps(_poses(album, outcome), indent=1, ensure_ascii=False) + "\n")
@@ -36,27 +37,6 @@ def save_results(album: Album, outcome: Outcome, figures: dict[str, Any]) -> lis
         paths.append(folder / "comparison.png")
         save_png(paths[-1], _comparison(outcome))
     return [*paths, *_export(album, outcome)]
-
-
-def _sheet(outcome: Outcome) -> Frame:
-    """Every picture of the first seed: the main line, then each branch from a new row on."""
-    plan, frames = outcome.session.plan, outcome.walked.frames[0]
-    names, branches = plan.names(), plan.branches()
-    columns = sheet_columns(max(map(len, branches)))
-    nothing = np.full_like(frames[0], 0) + np.array(BACKGROUND, np.uint8)
-    cells, labels = [], []
-    for branch in branches:
-        for i in branch:
-            action = plan.steps[i].action
-            words = names.get(i) or (action.text if action else "wait")
-            cells.append(frames[i])
-            labels.append(f"{i} · {words}")
-        if branch[0]:
-            labels[-len(branch)] = f"{branch[0]}, a fork from {plan.steps[branch[0]].parent}"
-        gap = -len(cells) % columns if branch is not branches[-1] else 0
-        cells += [nothing] * gap
-        labels += [""] * gap
-    return contact_sheet(cells, columns=columns, labels=labels)
 
 
 def _comparison(outcome: Outcome) -> Frame:

@@ -1,55 +1,72 @@
-"""A walk without a window: steps that are written down while they are made; then video, sheet, log and session."""
+"""A walk without a window, branches and all: steps that are written down while they are made; then what they leave."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from world.history import History, Walker, node_of
+from world.branches import tree_sheet, tree_video
 from world.journal import Journal
-from world.recording import save_walk
+from world.plan import Plan, Step
+from world.quest import Quest, Score
+from world.recording import frame_digest, log_header, log_step, save_log, save_png, save_video
 from world.replay import Comparison, again
-from world.session import Session, save_session
-from world.settings import SamplerConfig
-from world.timeline import NOWHERE
-from world.types import Action, Scene, State, WorldModel
+from world.session import PLAIN, Session, save_session
+from world.types import State, WorldModel
 
 JOURNAL = "unfinished.ndjson"  # grows with every step, and gives way to the session when the walk is through
 
 
 class HeadlessWalk:
-    """One way without forks. A process that is killed leaves its steps in the journal."""
+    """A plan, one branch after the other. A process that is killed leaves its steps in the journal."""
 
-    def __init__(
-        self, model: WorldModel, scene: Scene, seed: int, out: Path, sampler: SamplerConfig | None = None
-    ) -> None:
-        """At the scene's first start. Raises OSError where `out` cannot be written."""
-        self.seconds: list[float] = []  # that each step took
-        self._model, self._out, self._sampler = model, out, sampler
-        self._states = model.reset([scene], [seed])
-        self._actions: list[Action] = []
-        self._history = History()
-        self._history.add(self._states[0], NOWHERE, node_of(self._states[0], None))
-        self._walker = Walker(model.spec.model, seed, sampler)
-        self._history.journal = Journal(out / JOURNAL, self._history.session(self._walker))
+    def __init__(self, model: WorldModel, session: Session, out: Path, quest: Quest | None = None) -> None:
+        """At the session's start; `quest` judges every step. Raises OSError where `out` cannot be written."""
+        self.seconds: list[float] = []  # that each step of the model took
+        self.scores: list[Score] = []  # of every step from the start on, where there is a task
+        self._model, self._session, self._out, self._quest = model, session, out, quest
+        self._steps = again(model, session.unwalked())
+        self._states: list[State] = []
+        self._keep(next(self._steps))
+        beginning = replace(session, plan=Plan((Step(0, None),), 0), digests=self._digests)
+        self._journal = Journal(out / JOURNAL, beginning)
 
-    def step(self, action: Action) -> None:
-        """One step further."""
+    def step(self) -> None:
+        """One step further; at most as many as the plan has."""
+        i = len(self._states)
         begun = time.perf_counter()
-        [state] = self._model.step(self._states[-1:], [action])
-        self.seconds.append(time.perf_counter() - begun)
-        self._states.append(state)
-        self._actions.append(action)
-        self._history.add(state, self._history.timeline.here, node_of(state, action))
+        state = next(self._steps)
+        if self._session.plan.steps[i].action is not None:
+            self.seconds.append(time.perf_counter() - begun)
+        self._keep(state)
+        self._journal.add(i, self._session.plan.steps[i], frame_digest(state.frame), PLAIN)
 
     def finish(self) -> dict[str, Path]:
         """Writes video, sheet, log and session; their paths by what they are."""
-        paths = save_walk(self._out, self._model.spec, self._states, self._actions, self._sampler)
-        session = self._out / "session.json"
-        save_session(session, self._history.session(self._walker))
-        self._history.close()
+        paths = _save(self._out, self._model, self._session, self._states, self.scores)
+        paths["session"] = self._out / "session.json"
+        save_session(paths["session"], replace(self._session, digests=self._digests))
+        self._journal.close()
         (self._out / JOURNAL).unlink()
-        return dict(zip(("video", "contact sheet", "log", "session"), (*paths, session), strict=True))
+        return paths
+
+    @property
+    def _digests(self) -> tuple[tuple[str, ...]]:
+        return (tuple(frame_digest(state.frame) for state in self._states),)
+
+    def _keep(self, state: State) -> None:
+        i = len(self._states)
+        if self._quest is not None and not i:
+            first = self._quest.first(state)
+            self.scores += [first] if first else []
+        elif self._quest is not None and self.scores:
+            step = self._session.plan.steps[i]
+            before = self.scores[step.parent], self._states[step.parent]
+            self.scores.append(self._quest.after(*before, step.action, state))
+        self._states.append(replace(state, frames=state.frames[-1:], actions=(), memory=()))
 
 
 class Replay:
@@ -57,23 +74,33 @@ class Replay:
 
     def __init__(self, model: WorldModel, session: Session) -> None:
         self.comparison = Comparison()
-        self._session = session
-        self._steps = enumerate(again(model, session))
-        self._model = model
-        self._line = set(session.plan.line(session.plan.end))
-        self._kept: list[State] = []  # on the way to the session's end
+        self._model, self._session = model, session
+        self._steps = again(model, session)
+        self._states: list[State] = []
 
     def step(self) -> None:
         """One step further; at most as many as the session has."""
-        i, state = next(self._steps)
-        self.comparison = self.comparison.with_frame(self._session, i, state.frame)
-        if i in self._line:
-            self._kept.append(state)
+        state = next(self._steps)
+        self.comparison = self.comparison.with_frame(self._session, len(self._states), state.frame)
+        self._states.append(replace(state, frames=state.frames[-1:], actions=(), memory=()))
 
     def finish(self, out: Path) -> dict[str, Path]:
-        """Writes video, sheet and log of the way to where the session ended; their paths by what they are."""
-        plan, session = self._session.plan, self._session
-        stay = Action("a picture from elsewhere")
-        actions = [plan.steps[i].action or stay for i in plan.line(plan.end)[1:]]
-        paths = save_walk(out, self._model.spec, self._kept, actions, session.sampler)
-        return dict(zip(("video", "contact sheet", "log"), paths, strict=True))
+        """Writes video, sheet and log; their paths by what they are."""
+        return _save(out, self._model, self._session, self._states)
+
+
+def _save(
+    out: Path, model: WorldModel, session: Session, states: Sequence[State], scores: Sequence[Score] = ()
+) -> dict[str, Path]:
+    plan, frames = session.plan, [state.frame for state in states]
+    elsewhere = {i: "a picture from elsewhere" for i, made in session.made.items() if plan.steps[i].action is None}
+    paths = {"video": out / "walk.mp4", "contact sheet": out / "sheet.png", "log": out / "walk.ndjson"}
+    save_video(paths["video"], tree_video(plan, frames))
+    save_png(paths["contact sheet"], tree_sheet(plan, frames, elsewhere))
+    lines: list[dict[str, Any]] = [log_header(model.spec, states[0], session.sampler)]
+    for i, step in enumerate(plan.steps[1:], 1):
+        parent = {} if step.parent == i - 1 else {"parent": step.parent}  # a line's number; the header is line 0
+        reward = {"reward": scores[i].reward} if scores else {}
+        lines.append(log_step(states[i], step.action) | parent | reward)
+    save_log(paths["log"], lines)
+    return paths

@@ -38,6 +38,11 @@ class Score:
     earned: float = 0.0  # for all of them
     reached: bool = False  # from the step on that did it; what comes after it earns nothing
 
+    def __str__(self) -> str:
+        done = "reached" if self.reached else "not reached" if self.progress else "walked"
+        steps = f"{self.num_steps} step{'' if self.num_steps == 1 else 's'}"
+        return f"{self.words}: {done} in {steps}, {self.earned:+.2f} earned{self.progress and ', ' + self.progress}"
+
     @property
     def just_reached(self) -> bool:
         """Whether the last step did it."""

@@ -190,11 +190,11 @@ def log_header(spec: WorldSpec, start: State, sampler: SamplerConfig | None = No
     }
 
 
-def log_step(state: State, action: Action) -> dict[str, Any]:
-    """One later line: `action` led to `state`."""
+def log_step(state: State, action: Action | None) -> dict[str, Any]:
+    """One later line: `action` led to `state`; None where the picture was held, or came from elsewhere."""
     return {
         "step": state.step,
-        "action": asdict(action),
+        "action": action and asdict(action),
         "pose": asdict(state.pose),
         "frame": frame_digest(state.frame),
     }
