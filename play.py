@@ -27,6 +27,7 @@ from scenes.floor import floor_of
 from scenes.library import scene_names
 from world import cli, models
 from world.endpoints import is_endpoint
+from world.errors import ModelError
 from world.headless import HeadlessWalk, Replay
 from world.journal import reopened
 from world.keys import default_path, read_keys
@@ -83,6 +84,8 @@ def _play(args: argparse.Namespace) -> int:
     sampler = cli.sampler_of(args)
     if session is not None and not is_endpoint(args.model):  # a server samples as it was started
         sampler = sampler or session.sampler
+    if session is not None and args.model == session.model and not _is_address(args.model):
+        raise ModelError(f"{args.session} was walked by a model called {args.model!r}: say where it is, with --model")
     models.entry_of(args.model)  # a wrong address is told before a window opens
     quest_of(args)  # and so is a wrong task
     if session is not None and (args.replay or args.headless):
@@ -111,6 +114,14 @@ def _session(args: argparse.Namespace) -> Session | None:
     if given:
         raise ValueError(f"a session brings its own start, seed and steps: leave {' and '.join(given)} out")
     return reopened(args.session)
+
+
+def _is_address(model: str) -> bool:
+    try:
+        models.entry_of(model)
+    except ModelError:
+        return False
+    return True
 
 
 def play(args: argparse.Namespace, scene: Scene, session: Session | None, sampler: SamplerConfig | None) -> None:
@@ -168,11 +179,14 @@ def open_model(
 
     `on_stage` is told how far the loading is.
     """
+    from world.serving import overheard  # ZMQ, which is not needed to be told what is wrong with a command line
+
     if not args.in_process and models.entry_of(address) == models.DIRECTORY and _on_gpu(args.device):
         from world.supervisor import open_supervised
 
         return open_supervised(address, sampler, args.device, on_stage)
-    return models.load(address, sampler=sampler, device=args.device)
+    with overheard(models.entry_of(address).partition(".")[0], on_stage):
+        return models.load(address, sampler=sampler, device=args.device)
 
 
 def _on_gpu(device: str | None) -> bool:
@@ -232,10 +246,12 @@ def replay(args: argparse.Namespace, session: Session, sampler: SamplerConfig | 
     num = len(session.plan.steps)
     for _ in track(range(num), description=f"Walking through {session.scene.name} again", console=console):
         walked.step()
-    paths = walked.finish(args.out)
+    paths, spec = walked.finish(args.out), model.spec
     model.close()
     same = walked.comparison
     verdict = "it matched" if same.matched else f"it did not match: recorded by {session.model}, walked by {args.model}"
+    if not same.matched and session.model == spec.model:
+        verdict += ", which rounds differently on another machine, device or number of threads"
     console.print(f"{same}: {verdict}" if same.num_drawn else str(same), soft_wrap=True)
     _print_paths(console, paths)
     return int(not same.matched)

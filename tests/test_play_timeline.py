@@ -88,7 +88,7 @@ def test_the_frame_under_the_mouse_is_shown_large(at_window: Callable[..., Hand]
     before = seen()
     pygame.event.post(pygame.event.Event(pygame.MOUSEMOTION, pos=dot.center, rel=(0, 0), buttons=(0, 0, 0)))
     assert seen() != before
-    assert hand.game.shelf.words(2) == "2 · turn left"
+    assert hand.game.history.words(2) == "2 · turn left"
     pygame.event.post(pygame.event.Event(pygame.WINDOWLEAVE))
     assert seen() == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from world.settings import SamplerConfig
 from world.types import Action, Frame, Pose, Scene, Start, State, WorldSpec
 from world.values import Names, Packer, UnknownArrayError, Unpacker, finder
 from world.wire import Buffer, Digest, Limits, Refused, Verb, Welcome, WireError
+
+_log = logging.getLogger(__name__)
 
 CONNECT_TIME = 10.0  # s until a server must have answered once
 STEP_TIME = 300.0  # s for one request, the deaths of servers included
@@ -40,7 +43,7 @@ def load(
     """The model that is served at `address`, under the protocol of world.models."""
     if sampler is not None or device is not None:
         raise ModelError(f"{address} samples as it was started: give these flags to python -m world serve")
-    model = RemoteWorldModel(address)
+    model = RemoteWorldModel(address, on_stage=lambda stage: _log.info("%s", stage))
     if "pose" not in model.spec.supports:
         return model
     model.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from world.recording import VideoRecorder, log_header, log_step, save_log
-from world.types import Frame, State, WorldSpec
+from world.types import Action, Frame, State, WorldSpec
 
 
 class Film:
@@ -28,10 +28,9 @@ class Film:
         self._thread.start()
         self._put(first.frame if picture is None else picture)
 
-    def add(self, state: State, picture: Frame | None = None) -> None:
-        """The next frame, shown as `picture` where one is given."""
-        if state.actions:
-            self._lines.append(log_step(state, state.actions[-1]))
+    def add(self, state: State, action: Action | None, picture: Frame | None = None) -> None:
+        """The next frame and what led to it, shown as `picture` where one is given."""
+        self._lines.append(log_step(state, action))
         self._put(state.frame if picture is None else picture)
 
     def finish(self) -> None:

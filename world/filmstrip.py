@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pygame
 
 from world import lettering, window
+from world.history import History
 from world.shelf import Shelf
 from world.timeline import NOWHERE, Timeline
 from world.types import Frame
@@ -100,9 +101,10 @@ class Filmstrip:
         """Nothing is drawn, so nothing is under the mouse."""
         self._under = []
 
-    def draw(self, surface: pygame.Surface, rect: Rect, size: int, timeline: Timeline, shelf: Shelf) -> None:
+    def draw(self, surface: pygame.Surface, rect: Rect, size: int, history: History) -> None:
         """Into `rect`, which is `HEIGHT` letters of `size` pixels high."""
         self.clear()
+        timeline, shelf = history.timeline, history.shelf
         if timeline.here == NOWHERE:
             return
         if self._layout is None or self._layout.timeline is not timeline:
@@ -119,7 +121,7 @@ class Filmstrip:
         surface.set_clip(clip)
         _draw_bar(surface, grid, self._layout.num_columns)
         if self._pointer is not None and (node := self.node_at(self._pointer)) not in (None, timeline.here):
-            self._draw_glance(surface, grid, node, shelf)
+            self._draw_glance(surface, grid, node, history)
 
     def _grid(self, rect: Rect, size: int, shelf: Shelf, layout: _Layout) -> _Grid:
         height = round(_THUMB * size)
@@ -160,12 +162,12 @@ class Filmstrip:
             _draw_dot(surface, (place.right - size // 2, place.top + size // 2), round(0.8 * size), BACKGROUND)
             _draw_dot(surface, (place.right - size // 2, place.top + size // 2), round(0.55 * size), ACCENT)
 
-    def _draw_glance(self, surface: pygame.Surface, grid: _Grid, node: int, shelf: Shelf) -> None:
+    def _draw_glance(self, surface: pygame.Surface, grid: _Grid, node: int, history: History) -> None:
         """What was seen at the node under the mouse, above it."""
-        size, made_for = grid.size, (shelf, node, grid.size)
+        size, made_for = grid.size, (history, node, grid.size)
         if self._glance is None or self._glance[0] != made_for:
             large = round(_GLANCE * grid.thumb[0]), round(_GLANCE * grid.thumb[1])
-            self._glance = made_for, window.picture(shelf.frame(node), large, radius=size // 2)
+            self._glance = made_for, window.picture(history.shelf.frame(node), large, radius=size // 2)
         picture = self._glance[1]
         place = picture.get_rect().inflate(size, 2.6 * size)
         under = next(rect for rect, n in self._under if n == node)
@@ -173,7 +175,7 @@ class Filmstrip:
         place.clamp_ip(surface.get_rect().inflate(-size, -size))
         window.panel(surface, place, PANEL, radius=size)
         surface.blit(picture, (place.left + size // 2, place.top + size // 2))
-        words = lettering.fitted(shelf.words(node), size, place.width - size)
+        words = lettering.fitted(history.words(node), size, place.width - size)
         window.text(surface, words, (place.centerx, place.bottom - 1.1 * size), size, anchor="center")
 
     def _draw_branch(self, surface: pygame.Surface, grid: _Grid, nodes: tuple[int, ...]) -> None:

@@ -61,7 +61,7 @@ class Game:
         self.worker = Worker("model")  # what is done to a model is done in its thread
         self._desk = Desk(self.worker)
         self._ahead: list[Action] = []  # steps that follow the running one
-        self._fresh: list[State] = []  # seen since the last poll
+        self._fresh: list[tuple[State, Action | None]] = []  # seen since the last poll
         self._rests_from = 0.0  # on the monotonic clock, from when futures may be imagined
         self.reset()
 
@@ -209,8 +209,8 @@ class Game:
         elif self.options.look_ahead and not self.futures.at(node.state) and time.monotonic() > self._rests_from:
             self._look(twins, state, node.state)
 
-    def poll(self) -> list[State]:
-        """Takes in what is finished; the states that came new, oldest first."""
+    def poll(self) -> list[tuple[State, Action | None]]:
+        """Takes in what is finished; the states that came new and what led to them, oldest first."""
         busy = self._desk.kind
         if (error := self._desk.poll()) is not None:
             self.problem = for_a_person(error, self.address)
@@ -331,7 +331,7 @@ class Game:
             self.history.add(state, parent, node)
         except OSError as error:
             self.problem = f"This step could not be kept on disk ({error}): make room, or memory fills instead"
-        self._fresh.append(state)
+        self._fresh.append((state, node.action))
 
     def _forget(self, scene: Scene) -> None:
         self.history.close()

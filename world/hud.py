@@ -92,7 +92,7 @@ class Hud:
         if with_strip:
             under = place if place.width > 0.6 * stage.width else stage
             below = pygame.Rect(under.left, stage.bottom + margin, under.width, strip - margin // 2)
-            self.strip.draw(surface, below, size, game.timeline, game.shelf)
+            self.strip.draw(surface, below, size, game.history)
         else:
             self.strip.clear()
         if not overlay.hidden:
@@ -102,6 +102,7 @@ class Hud:
                 below = 3 * size if overlay.recording else 0
                 corner = pygame.Rect(place.left, place.top + below, place.width, max(0, place.height - below))
                 self._goal.draw(surface, corner, size, score)
+            self._tiles.height = 0
             if not self.truth.shown:
                 self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)
@@ -193,7 +194,10 @@ class Hud:
             overlays.draw_pulse(surface, place, size, game.doing_for)
         if overlay.recording:
             overlays.draw_recording(surface, place, size, overlay.recording)
-        top, notice = (place.centerx, place.top + 2 * size), (place.centerx, place.bottom - 3 * size)
+        top, notice = (
+            (place.centerx, place.top + 2 * size),
+            (place.centerx, place.bottom - 3 * size - self._tiles.height),
+        )
         if overlay.paused and not overlay.hidden:
             next_step = f" · next: {overlay.chosen}" if overlay.chosen else ""
             overlays.draw_chip(surface, f"Paused{next_step} · N makes one step", top, size)
@@ -204,7 +208,8 @@ class Hud:
         score = self.quest.at(game) if self.quest and not overlay.hidden else None
         if score is not None and score.just_reached and not game.problem:
             again = cap(overlay.keymap.keys(game.scene.name).get("reset", ""))
-            self._goal.draw_reached(surface, place, size, score, again)
+            above = pygame.Rect(place.left, place.top, place.width, max(0, place.height - self._tiles.height))
+            self._goal.draw_reached(surface, above, size, score, again)
         elif overlay.notice and not game.problem:
             overlays.draw_chip(surface, overlay.notice, notice, size, place.width - 2 * size)
 

@@ -17,7 +17,7 @@ from world.jobs import Worker
 from world.journal import SUFFIX, Journal, forget_old
 from world.recording import contact_sheet, log_header, log_step, save_gif, save_log, save_png, sheet_columns
 from world.session import save_session
-from world.types import Frame, State
+from world.types import Action, Frame, State
 
 SESSIONS = "sessions"  # the folder of journals, beside what is saved
 MOST = 120  # frames of a sheet or a GIF: longer walks are thinned out
@@ -69,12 +69,12 @@ class Keepsakes:
 
             self._try(start, "recording: every step is a frame; the same key ends it")
 
-    def add(self, states: list[State], window: Callable[[], Frame]) -> None:
-        """What is seen new, for the recording."""
-        if self._film is not None and states:
+    def add(self, seen: list[tuple[State, Action | None]], window: Callable[[], Frame]) -> None:
+        """What is seen new and what led to it, for the recording."""
+        if self._film is not None and seen:
             picture = window() if self._with_window else None
-            for state in states:
-                self._film.add(state, picture)
+            for state, action in seen:
+                self._film.add(state, action, picture)
 
     def export(self) -> None:
         """The path from the beginning to here: a GIF, a contact sheet and an NDJSON log of the actions."""

@@ -90,16 +90,19 @@ class Tiles:
     """Imagined frames in a row, each under the key that leads to it."""
 
     def __init__(self) -> None:
+        self.height = 0  # pixels above the frame's lower edge, as they were drawn last
         self._small: dict[tuple[int, int], tuple[Frame, pygame.Surface]] = {}
 
     def draw(self, surface: pygame.Surface, place: Rect, size: int, game: Game, keys: dict[str, str]) -> None:
         """`keys` gives the key for what a move is called or, behind a slash, for a sentence."""
+        self.height = 0
         if game.timeline.here == NOWHERE:
             return
         futures = list(game.futures.at(game.history.nodes[game.timeline.here].state).items())
         side, gap = round(_TILE * size), size // 2
         if len(futures) * (side + gap) > 0.9 * place.width or place.height < 4 * side:
             return
+        self.height = side + 2 * size if futures else 0
         fresh: dict[tuple[int, int], tuple[Frame, pygame.Surface]] = {}
         for i, (action, future) in enumerate(futures):
             frame = future.state.frame

@@ -73,11 +73,6 @@ class Shelf:
         """The scene of that state. Raises KeyError."""
         return (self._recent[key] if key in self._recent else self._spilled[key].bare).scene
 
-    def words(self, key: int) -> str:
-        """The step of that state and the words that led to it. Raises KeyError."""
-        state = self._recent[key] if key in self._recent else self._spilled[key].bare
-        return f"{state.step} · {state.actions[-1].text}" if state.actions else str(state.step)
-
     def close(self) -> None:
         """Frees memory and disk; may be called twice."""
         self._recent.clear()

@@ -128,12 +128,13 @@ def test_a_film_is_encoded_beside_the_walk(tmp_path: Path) -> None:
     film = Film(tmp_path / "film.mp4", model.spec, state)
     for action in scene.actions[:4]:
         (state,) = model.step([state], [action])
-        film.add(state)
+        film.add(state, action)
     film.finish()
     assert film.wait(30)
     assert film.error is None
     assert size_and_count(film.path)[1] == film.num_frames == 5
-    assert len(film.path.with_suffix(".ndjson").read_text().splitlines()) == 5
+    lines = [json.loads(line) for line in film.path.with_suffix(".ndjson").read_text().splitlines()]
+    assert [line["action"]["name"] for line in lines[1:]] == [action.name for action in scene.actions[:4]]
 
 
 def test_a_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
