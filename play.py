@@ -126,6 +126,7 @@ def _is_address(model: str) -> bool:
 
 def play(args: argparse.Namespace, scene: Scene, session: Session | None, sampler: SamplerConfig | None) -> None:
     """The window."""
+    from world import window  # noqa: F401 (before pygame is: it names the window, and asks for no greeting)
     from world.game import Game
     from world.making import Options, begun
     from world.player import Player  # pygame, which a walk without a window does not need

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,12 @@ def _why_no_gpu() -> str:
     return "" if torch.cuda.is_available() else "needs a CUDA device"
 
 
+@functools.cache
+def _why_no_screen() -> str:
+    missing = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+    return f"needs {' and '.join(missing)}: apt-get install xvfb xdotool" if missing else ""
+
+
 def _why_no_weights() -> str:
     folder = os.environ.get("BAGEL_WEIGHTS", "")
     if folder and Path(folder).is_dir():
@@ -53,10 +60,11 @@ def _why_no_weights() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("gl") and (why := _why_no_gl()):
-        if os.environ.get("CI"):
-            pytest.fail(why, pytrace=False)
-        pytest.skip(why)
+    for marker, reason in (("gl", _why_no_gl), ("screen", _why_no_screen)):
+        if item.get_closest_marker(marker) and (why := reason()):
+            if os.environ.get("CI"):
+                pytest.fail(why, pytrace=False)
+            pytest.skip(why)
     for marker, reason in (("gpu", _why_no_gpu), ("weights", _why_no_weights)):
         if item.get_closest_marker(marker) and (why := reason()):
             pytest.skip(why)

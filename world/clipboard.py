@@ -1,54 +1,57 @@
-"""The clipboard of the desktop, as far as SDL reaches it."""
+"""The clipboard of the desktop: text by SDL, pictures by Pillow, which asks the desktop's own tools."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pygame
+from PIL import Image, ImageGrab
 
+from world.errors import WorldError
 from world.files import atomic_path
 
-_PICTURES = {"image/png": ".png", "image/jpeg": ".jpg", "image/bmp": ".bmp"}
-_TEXTS = ("text/uri-list", "text/plain;charset=utf-8", pygame.SCRAP_TEXT)
+_TEXT = "text/plain;charset=utf-8"  # the only kind that pygame has with SDL 2, whatever pygame.SCRAP_TEXT says
 
 
 def put(text: str) -> bool:
     """Text into the clipboard; whether that worked."""
     try:
         pygame.scrap.init()
-        pygame.scrap.put(pygame.SCRAP_TEXT, text.encode())
+        pygame.scrap.put(_TEXT, text.encode())
     except (pygame.error, NotImplementedError):
         return False
     return True
 
 
-def picture(folder: Path) -> Path | None:
-    """The path of the picture that lies in the clipboard, as `picture_among` has it."""
+def text() -> str:
+    """The text that lies in the clipboard; "" where there is none."""
     try:
         pygame.scrap.init()
-        found = {kind: pygame.scrap.get(kind) for kind in (*_PICTURES, *_TEXTS)}
+        found = pygame.scrap.get(_TEXT) or b""
     except (pygame.error, NotImplementedError):
-        return None
-    return picture_among(found, folder)
+        return ""
+    return found.decode(errors="replace").strip("\0\r\n ")
 
 
-def picture_among(contents: Mapping[str, bytes | None], folder: Path) -> Path | None:
-    """The path of a picture among contents by their MIME types, None where there is none.
+def picture(folder: Path) -> Path | None:
+    """The path of the picture that lies in the clipboard, which is written into `folder`; None where there is none.
 
-    A picture itself is written into `folder`; whether it can be read is told by whoever reads it. Raises OSError where
-    it cannot be written.
+    May take as long as whoever owns the clipboard: not for the window's own thread. Raises WorldError where the
+    desktop's tool is missing, OSError where the picture cannot be had or written.
     """
-    for kind, suffix in _PICTURES.items():
-        if content := contents.get(kind):
-            path = folder / f"pasted-{time.strftime('%Y%m%d-%H%M%S')}{suffix}"
-            with atomic_path(path) as partial:
-                partial.write_bytes(content)
-            return path
-    texts = [(contents.get(kind) or b"").decode(errors="replace").strip("\0\r\n ") for kind in _TEXTS]
-    return next((path for text in texts if text and (path := path_of(text)).is_file()), None)
+    try:
+        found = ImageGrab.grabclipboard()
+    except NotImplementedError as error:
+        cure = "apt-get install xclip (X11) or wl-clipboard (Wayland), or drop the picture on the window"
+        raise WorldError(f"pictures in the clipboard cannot be read here ({error}): {cure}") from error
+    if isinstance(found, Image.Image):
+        path = folder / f"pasted-{time.strftime('%Y%m%d-%H%M%S')}.png"
+        with atomic_path(path) as partial:
+            found.save(partial, format="PNG")
+        return path
+    return next((path for name in found or () if (path := Path(name)).is_file()), None)
 
 
 def path_of(text: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from world import clipboard
 from world.files import atomic_write_text
 from world.film import Film
 from world.game import Game
@@ -20,6 +21,7 @@ from world.session import save_session
 from world.types import Action, Frame, State
 
 SESSIONS = "sessions"  # the folder of journals, beside what is saved
+NOTHING_TO_PASTE = "There is neither a picture nor a path in the clipboard"
 MOST = 120  # frames of a sheet or a GIF: longer walks are thinned out
 
 
@@ -36,6 +38,7 @@ class Keepsakes:
         self._with_window = False  # whether the film shows the whole window
         self._finishing: list[Film] = []
         self._worker = Worker("keepsakes")
+        self._pasted: tuple[Future[Path | None], Callable[[str], None]] | None = None
         self._exports: list[tuple[Future[None], list[Path]]] = []
         forget_old(out / SESSIONS)
 
@@ -111,6 +114,11 @@ class Keepsakes:
 
         self._try(save, f"saved {path}: play.py {path} opens it again")
 
+    def paste(self, open_picture: Callable[[str], None]) -> None:
+        """The picture in the clipboard is kept, and its path handed over when it is there."""
+        if self._pasted is None:
+            self._pasted = self._worker.run(lambda: clipboard.picture(self.out)), open_picture
+
     def look_after(self) -> None:
         """Tells what is finished, and sees that the walk is written down while it is walked."""
         history = self.game.history
@@ -126,6 +134,9 @@ class Keepsakes:
                 self._tell(f"saved {film.path} ({film.num_frames} frames)")
             else:
                 self.game.problem = f"{film.path} could not be written: {film.error}"
+        if self._pasted is not None and self._pasted[0].done():
+            (found, open_picture), self._pasted = self._pasted, None
+            self._take_pasted(found, open_picture)
         for export in [export for export in self._exports if export[0].done()]:
             self._exports.remove(export)
             if (error := export[0].exception()) is None:
@@ -146,6 +157,14 @@ class Keepsakes:
         """A text, as a file."""
         path = self._free_path("report", ".txt")
         self._try(lambda: atomic_write_text(path, text), f"saved {path}")
+
+    def _take_pasted(self, found: Future[Path | None], open_picture: Callable[[str], None]) -> None:
+        if (error := found.exception()) is not None:
+            self.game.problem = f"Nothing was pasted: {error}"
+        elif (path := found.result()) is None:
+            self._tell(NOTHING_TO_PASTE)
+        else:
+            open_picture(str(path))
 
     def _begin_journal(self, path: Path) -> None:
         self.game.history.journal = Journal(path, self.game.history.session(self.game.walker))

@@ -149,6 +149,7 @@ def _serve(address: str, bind: str) -> None:
 
 def _bench(args: argparse.Namespace) -> None:
     if args.window:
+        from world import window  # noqa: F401 (before pygame is)
         from world.window_bench import bench  # pygame, which the link does not need
 
         bench()

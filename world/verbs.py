@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from world import clipboard, keys, window
+from world.keepsakes import NOTHING_TO_PASTE
 from world.panels import KeySheet, SentencePanel
 from world.prompt import Prompt
 from world.report import report
@@ -140,12 +141,10 @@ def _report(player: Player) -> None:
 
 def _paste(player: Player) -> None:
     """A picture from the clipboard, or the path of one."""
-    try:
-        found = clipboard.picture(player.keepsakes.out)
-    except OSError as error:
-        player.game.problem = f"The picture could not be kept: {error}"
-        return
-    if found is None:
-        player.tell("There is neither a picture nor a path in the clipboard")
+    text = clipboard.text()
+    if text and clipboard.path_of(text).is_file():
+        player.open(str(clipboard.path_of(text)))
+    elif text:
+        player.tell(NOTHING_TO_PASTE)
     else:
-        player.open(str(found))
+        player.keepsakes.paste(player.open)
