@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,16 +39,19 @@ class Screen:
         self.out = out
         self._ended, begun = os.pipe()
         command = ["Xvfb", "-displayfd", str(begun), "-screen", "0", "1200x900x24", "-nolisten", "tcp"]
-        self.running = [subprocess.Popen(command, pass_fds=[begun], stderr=subprocess.DEVNULL)]
+        self.running: list[subprocess.Popen[Any]] = [
+            subprocess.Popen(command, pass_fds=[begun], stderr=subprocess.DEVNULL)
+        ]
         os.close(begun)
         with os.fdopen(self._ended) as told:
             self.display = f":{told.readline().strip()}"
         self._environment = {**os.environ, "DISPLAY": self.display, "SDL_VIDEODRIVER": "x11"}
 
     def run(self, *command: str) -> subprocess.Popen[str]:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.running.append(subprocess.Popen(command, cwd=ROOT, env=self._environment, **pipes))
-        return self.running[-1]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=pipe, stderr=pipe, text=True)
+        self.running.append(process)
+        return process
 
     def play(self, *arguments: str) -> subprocess.Popen[str]:
         """The window of play.py, as soon as it can be seen."""

@@ -83,7 +83,7 @@ class Filmstrip:
         self._scrolled = 0  # columns away from where one is
         self._under: list[tuple[Rect, int]] = []
         self._pointer: tuple[int, int] | None = None
-        self._glance: tuple[tuple[Shelf, int, int], pygame.Surface] | None = None
+        self._glance: tuple[tuple[History, int, int], pygame.Surface] | None = None
 
     def point(self, place: tuple[int, int] | None) -> None:
         """Where the mouse is in the window; None when it left."""

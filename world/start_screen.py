@@ -42,7 +42,8 @@ def choices(scenes: Sequence[str], out: Path) -> list[Choice]:
         except WorldError:
             continue
         when = time.strftime("%d %b %H:%M", time.localtime(path.stat().st_mtime))
-        about = f"{len(session.plan.steps) - 1} steps by {session.model}, {when}"
+        num = len(session.plan.steps) - 1
+        about = f"{num} step{'' if num == 1 else 's'} by {session.model}, {when}"
         found.append(Choice(str(path), f"{session.scene.name} again", about, session.scene.starts[0].frame))
     loaded = [models.load_scene(name) for name in scenes]
     found += [Choice(scene.name, scene.name, scene.caption, scene.starts[0].frame) for scene in loaded]
