@@ -92,10 +92,9 @@ def test_a_walk_without_forks_is_shown_as_it_is() -> None:
 
 
 def test_a_branch_begins_a_row_of_the_sheet_and_a_long_walk_is_thinned_out() -> None:
-    plan = parse_plan("forward*5 fork@start left return", vocabulary())
-    with_fork, without = tree_sheet(plan, frames(7)), tree_sheet(parse_plan("forward*5", vocabulary()), frames(6))
-    assert with_fork.shape[0] > without.shape[0]
-    assert with_fork.shape[1] == without.shape[1]
+    short = tree_sheet(parse_plan("forward*5 fork@start left return", vocabulary()), frames(7))
+    long = tree_sheet(parse_plan("forward*5 fork@start left*6 return", vocabulary()), frames(12))
+    assert short.shape == long.shape  # two rows of six
     num = 20 * MOST
     steps = [Step(0, None), *(Step(i, vocabulary()[1]) for i in range(num))]
     assert tree_sheet(Plan(tuple(steps), num), frames(num + 1)).size < 600 * 300 * 300 * 3

@@ -13,6 +13,7 @@ from world.recording import BACKGROUND, contact_sheet, resized, sheet_columns
 from world.types import Frame
 
 MOST = 600  # pictures of a sheet: longer branches are thinned out
+_ROW = 10  # pictures of a branch in one row at most
 WIDEST = 1920  # pixels of a video, beyond which its pictures are reduced
 
 _NOTHING: Mapping[int, str] = MappingProxyType({})
@@ -25,7 +26,8 @@ def tree_sheet(plan: Plan, frames: Sequence[Frame], told: Mapping[int, str] = _N
     """
     stride = math.ceil(len(plan.steps) / MOST)
     branches = [_thinned(branch, stride) for branch in plan.branches()]
-    columns = sheet_columns(max(map(len, branches)))
+    longest = max(map(len, branches))
+    columns = sheet_columns(longest) if len(branches) == 1 else min(_ROW, longest)
     cells, labels = [], []
     for branch in branches:
         gap = -len(cells) % columns

@@ -88,7 +88,7 @@ def facts(game: Game) -> list[tuple[str, str]]:
     led = game.history.nodes[game.timeline.here].action if state else None
     told = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
-        ("Device", f"{model.spec.device}, {model.spec.dtype}" if model else "loading"),
+        ("Device", f"{model.spec.device}, {model.spec.dtype}" if model else "loading" if game.doing else "none"),
         ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
         ("Latency", f"{1000 * times[0]:.0f} ms, p99 {1000 * times[1]:.0f}" if times else "no step yet"),
         ("Drawn in", _evaluations(game)),
