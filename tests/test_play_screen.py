@@ -112,7 +112,7 @@ def test_a_walk_with_real_keys_is_saved_and_opens_again_after_the_window_was_kil
     until(lambda: len(screen.walked()) >= 4)
     assert screen.walked()[1:4] == ["open the gate", "turn left", "turn left"]
     screen.hands("key", "ctrl+s")
-    until(lambda: list(screen.out.glob("*.session*.json")))
+    until(lambda: list(screen.out.glob("studio*.json")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     journal = screen.journal()
@@ -120,8 +120,8 @@ def test_a_walk_with_real_keys_is_saved_and_opens_again_after_the_window_was_kil
     before = reopened(journal)
     assert before.plan.steps[3].parent == 1  # the fork
     process = screen.play(str(journal))
-    until(lambda: screen.hands("key", "ctrl+s") or len(list(screen.out.glob("*.session*.json"))) == 2)
-    again = load_session(max(screen.out.glob("*.session*.json"), key=lambda path: path.stat().st_mtime))
+    until(lambda: screen.hands("key", "ctrl+s") or len(list(screen.out.glob("studio*.json"))) == 2)
+    again = load_session(max(screen.out.glob("studio*.json"), key=lambda path: path.stat().st_mtime))
     assert (again.plan.steps, again.plan.end, again.digests) == (before.plan.steps, before.plan.end, before.digests)
     screen.hands("key", "Escape")
     told, errors = process.communicate(timeout=60)
