@@ -38,7 +38,8 @@ class Screen:
     def __init__(self, out: Path) -> None:
         self.out = out
         self._ended, begun = os.pipe()
-        command = ["Xvfb", "-displayfd", str(begun), "-screen", "0", "1200x900x24", "-nolisten", "tcp"]
+        # -noreset: else the server begins anew when its last client leaves, and turns away who comes just then
+        command = ["Xvfb", "-displayfd", str(begun), "-screen", "0", "1200x900x24", "-nolisten", "tcp", "-noreset"]
         self.running: list[subprocess.Popen[Any]] = [
             subprocess.Popen(command, pass_fds=[begun], stderr=subprocess.DEVNULL)
         ]
