@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bagel.rounding import multiplies_bytes, product
 from bagel.transformer import Transformer
 from world.errors import ModelError
 
@@ -107,7 +108,7 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(PackedLinear):
-    """int8 with a scale a row; the product is taken in the rows' own dtype."""
+    """int8 with a scale a row; the product is taken in the rows' own dtype, or of bytes where the CPU is fast at it."""
 
     precision = "int8"
     weight_scale: Tensor
@@ -120,7 +121,11 @@ class Int8Linear(PackedLinear):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(x, self.weight.to(x.dtype)) * self.weight_scale.to(x.dtype)
+        scale = self.weight_scale.to(x.dtype)
+        if x.device.type == "cpu" and multiplies_bytes():
+            y = product(x.flatten(0, -2), self.weight, scale).to(x.dtype).unflatten(0, x.shape[:-1])
+        else:
+            y = F.linear(x, self.weight.to(x.dtype)) * scale
         return y if self.bias is None else y + self.bias
 
 

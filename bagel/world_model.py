@@ -23,12 +23,14 @@ from torch import Tensor
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
 from bagel.judge import chances_of_yes
+from bagel.placement import Loading
 from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
+from bagel.rounding import multiplies_bytes, round_convolutions
 from bagel.sampler import Callback, Conditions, sample, schedule
 from bagel.tiny import TINY
 from bagel.transforms import output_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
-from bagel.weights import Checkpoint, load
+from bagel.weights import Checkpoint, choose_device, load
 from bagel.write import write
 from world.previews import OnPreview, Progress
 from world.settings import PRESETS, SamplerConfig
@@ -39,8 +41,16 @@ ANSWER = 64  # tokens of an answer at most
 
 
 def load_tiny(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> BagelWorldModel:
-    """The model that ships with the project, under the protocol of world.models."""
-    return BagelWorldModel(load(TINY, device), "tiny", sampler)
+    """The model that ships with the project, under the protocol of world.models.
+
+    With products of bytes where the CPU is fast at them: 0.1 dB for a third more speed. Its directory as an address
+    gives it in float32.
+    """
+    if choose_device(device).type != "cpu" or not multiplies_bytes():
+        return BagelWorldModel(load(TINY, device), "tiny", sampler)
+    checkpoint = load(TINY, device, how=Loading(precision="int8"))
+    round_convolutions(checkpoint.autoencoder.decoder)
+    return BagelWorldModel(checkpoint, "tiny", sampler)
 
 
 @dataclass(frozen=True)
