@@ -169,7 +169,7 @@ def _meet(rank: int, count: int, meeting: Path, device: str) -> None:
 
 
 def _together(watcher: Callable[..., Any] | None) -> Callable[..., Any]:
-    """A watcher that all processes call: what the first one's returns, or the end that it raises, is for all of them."""
+    """A watcher that all processes call: what the first one's returns, or the end that it raises, is for all."""
 
     def watch(*args: Any) -> Any:
         raised: BaseException | None = None

@@ -20,7 +20,7 @@ from bagel.embed import grid_positions
 from bagel.model import Bagel
 from world.settings import SamplerConfig
 
-# (step, x_t [B, N, P], v_t [B, N, P]) after every evaluation; returns the places of the pictures that go on, None for all
+# (step, x_t [B, N, P], v_t [B, N, P]) after every evaluation: the places of the pictures that go on, None for all
 Callback = Callable[[int, Tensor, Tensor], Sequence[int] | None]
 
 

@@ -254,6 +254,14 @@ def _check_preview(walk: _Walk) -> None:
         f"on_preview told of {told}, for a step of 2 rows: call it after every evaluation, with the rows it was for",
     )
 
+    kept = model.step(states, actions, on_preview=lambda progress: (1,))[0]
+    off = int(np.abs(kept.frame.astype(int) - watched[0].frame.astype(int)).max())
+    _require(
+        off <= walk.tolerance,
+        f"a row differs by {off} grey levels (tolerance {walk.tolerance}) where another was given up: a row that "
+        "leaves its batch changes nothing for those that stay",
+    )
+
     def give_up(progress: Progress) -> None:
         raise CancelledError("given up")
 

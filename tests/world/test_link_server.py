@@ -14,9 +14,9 @@ import pytest
 import zmq
 
 from tests.world.conftest import ROOT, Host, Serve, until
-from tests.world.odd_worlds import FORWARD, Patient, walk
+from tests.world.odd_worlds import FORWARD, Patient, Sketching, walk
 from tests.world.toy_world import ToyWorld, toy_scene
-from world import models, wire
+from world import models, server, wire
 from world.client import RemoteWorldModel
 from world.errors import LinkError, ModelError, WorldError
 from world.server import ServerOptions
@@ -88,6 +88,19 @@ def test_a_request_whose_time_is_over_is_not_begun(serve: Serve) -> None:
     world.go_on.release(9)
     assert isinstance(raw.replies(1)[0], wire.Done)
     assert world.batches == [1]
+    raw.close()
+
+
+def test_rows_whose_time_is_over_leave_their_batch(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GRACE", 0.0)
+    world = Sketching(0.02)
+    raw = Raw(serve(world, ServerOptions(max_batch=2, max_wait_ms=10_000)).address)
+    raw.step(1, timeout_ms=100)
+    raw.step(2)
+    late, done = (reply for reply in raw.replies(3) if not isinstance(reply, wire.Queued))
+    assert isinstance(late, wire.Refused)
+    assert (late.reason, late.number, type(done), done.number) == ("late", 1, wire.Done, 2)
+    assert (world.rows[0], world.rows[-1]) == (2, 1)
     raw.close()
 
 

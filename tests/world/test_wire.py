@@ -15,7 +15,18 @@ from hypothesis.extra import numpy as hnp
 from tests.world.toy_world import toy_scene
 from world import wire
 from world.types import Action, Pose, Scene, Start, State
-from world.values import DTYPES, Names, Packer, Store, UnknownArrayError, Unpacker, array_from, digest_of, finder
+from world.values import (
+    DTYPES,
+    OVERHEAD,
+    Names,
+    Packer,
+    Store,
+    UnknownArrayError,
+    Unpacker,
+    array_from,
+    digest_of,
+    finder,
+)
 from world.wire import Array, Limits, WireError
 
 PAGE = (Path(wire.__file__).parent / "LINK.md").read_text(encoding="utf-8")
@@ -50,7 +61,7 @@ def test_the_bytes_of_the_page_are_those_that_are_sent() -> None:
 
 
 def test_the_bytes_of_the_page_are_understood() -> None:
-    hello, call = wire.decode_request(EXAMPLES[:1]), wire.decode_request([EXAMPLES[1], PIXELS])
+    hello, call = wire.decode_request(EXAMPLES[:1], Limits()), wire.decode_request([EXAMPLES[1], PIXELS], Limits())
     assert isinstance(hello, wire.Hello)
     assert isinstance(call, wire.Call)
     find = finder(wire.buffers_of(call, [EXAMPLES[1], PIXELS]), Names(), lambda name: None, verify=True)
@@ -109,7 +120,7 @@ def test_a_state_comes_back_as_it_was(state: State) -> None:
         attached=tuple(packer.attached),
     )
     parts = [wire.encode(call), *packer.buffers()]
-    again = wire.decode_request(parts)
+    again = wire.decode_request(parts, Limits())
     assert isinstance(again, wire.Call)
     reader = Unpacker(finder(wire.buffers_of(again, parts), Names(), lambda name: None, verify=True), Limits())
     reader.read_scenes(again.scenes)
@@ -133,7 +144,7 @@ def test_a_state_comes_back_as_it_was(state: State) -> None:
 )
 def test_what_is_not_a_request_is_told(header: bytes) -> None:
     with pytest.raises(WireError):
-        wire.decode_request([header])
+        wire.decode_request([header], Limits())
 
 
 @pytest.mark.parametrize(
@@ -160,14 +171,14 @@ def test_a_buffer_that_is_not_what_it_says_is_told() -> None:
 
 
 def test_a_store_forgets_what_was_not_used_for_longest() -> None:
-    store, arrays = Store(limit=20), [np.full(8, i, np.uint8) for i in range(3)]
+    store, arrays = Store(limit=2 * (8 + OVERHEAD)), [np.full(8, i, np.uint8) for i in range(3)]
     names = [Names().array(array) for array in arrays]
     for name, array in zip(names[:2], arrays[:2], strict=True):
         store.add(name, array)
     store.find(names[0])
     store.add(names[2], arrays[2])
     assert [name in store for name in names] == [True, False, True]
-    assert store.num_bytes == 16
+    assert store.num_bytes == store.limit
 
 
 def test_read_only_arrays_are_hashed_once_and_others_each_time() -> None:
