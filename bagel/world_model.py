@@ -71,7 +71,7 @@ class BagelWorldModel:
         checkpoint.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         supports = {"free_text", "reconstruct", "preview"} | ({"ask"} if self.walk.ask else set())
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
-        self._spec = WorldSpec(name, frozenset(supports), device, dtype)
+        self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
 
     @property

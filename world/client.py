@@ -90,7 +90,7 @@ class RemoteWorldModel:
             self._link.close()
             raise
         w = self._welcome
-        self._spec = WorldSpec(w.model, frozenset(w.supports), w.device, w.dtype)
+        self._spec = WorldSpec(w.model, frozenset(w.supports), w.device, w.dtype, w.frame_size)
         known_limits = {name: w.limits[name] for name in Limits.__dataclass_fields__ if name in w.limits}
         self._limits = replace(Limits(), **known_limits)
 

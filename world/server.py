@@ -285,6 +285,7 @@ class Server:
             supports=tuple(sorted(spec.supports)),
             device=spec.device,
             dtype=spec.dtype,
+            frame_size=spec.frame_size,
             max_batch=self.options.max_batch,
             limits=asdict(self.options.limits),
             num_open=len(self._jobs),

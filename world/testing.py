@@ -130,6 +130,8 @@ def _check_frames(walk: _Walk) -> None:
             )
             shapes.add(frame.shape)
     _require(len(shapes) == 1, f"frames come in sizes {sorted(shapes)}: fit the start frame at reset, keep that size")
+    size = walk.model.spec.frame_size
+    _require(size is None or shapes == {(*size, 3)}, f"frames come in {sorted(shapes)}, spec.frame_size says {size}")
 
 
 def _check_window(walk: _Walk) -> None:

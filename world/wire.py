@@ -151,6 +151,7 @@ class Welcome(_Message, frozen=True):
     supports: tuple[str, ...] = ()
     device: str = ""
     dtype: str = ""
+    frame_size: tuple[int, int] | None = None  # height, width
     max_batch: int = 1
     limits: dict[str, int] = {}
     num_open: int = 0  # requests that wait or run
