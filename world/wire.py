@@ -222,13 +222,18 @@ def encode(message: Request | Reply) -> bytes:
 
 def decode_request(parts: Sequence[Buffer], limits: Limits) -> Request:
     """The header of what a client sent. Raises WireError, which names the limit where the message is too large."""
+    check_size(parts, limits)
+    return _decode(_requests, parts)
+
+
+def check_size(parts: Sequence[Buffer], limits: Limits) -> None:
+    """Raises WireError where a message is larger than a server takes."""
     if (num_bytes := sum(map(len, parts))) > limits.message_bytes:
         raise WireError(f"a message of {num_bytes} bytes: the limit is message_bytes = {limits.message_bytes}")
     if len(parts) - 1 > limits.buffers:
         raise WireError(f"a message of {len(parts) - 1} buffers: the limit is buffers = {limits.buffers}")
     if parts and len(parts[0]) > limits.header_bytes:
         raise WireError(f"a header of {len(parts[0])} bytes: the limit is header_bytes = {limits.header_bytes}")
-    return _decode(_requests, parts)
 
 
 def decode_reply(parts: Sequence[Buffer]) -> Reply:

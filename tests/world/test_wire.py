@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -168,6 +169,22 @@ def test_a_buffer_that_is_not_what_it_says_is_told() -> None:
         finder({name.digest: b"evil"}, Names(), lambda name: None, verify=True)(name)
     with pytest.raises(UnknownArrayError):
         finder({}, Names(), lambda name: None, verify=True)(name)
+
+
+def test_a_header_of_many_small_values_is_not_read() -> None:
+    call = {"kind": "call", "session": SESSION, "number": 1, "poses": [{}] * 10_000}  # each takes a byte
+    with pytest.raises(WireError, match="length <= 4096"):
+        wire.decode_request([msgspec.msgpack.encode(call)], Limits())
+
+
+def test_a_memory_that_is_named_often_is_copied_once() -> None:
+    memory = np.zeros(4)
+    name, frame = Names().array(memory), Array(SESSION, "|u1", (1, 1, 3))
+    still = wire.WireState(0, (frame,) * 3, (Action("x"),) * 2, Pose(), 0, 0, (name,) * 3)
+    reader = Unpacker({name: memory, frame: np.zeros((1, 1, 3), np.uint8)}.__getitem__, Limits(), [toy_scene(size=12)])
+    states = [reader.state(still) for _ in range(2)]
+    assert len({id(copied) for state in states for copied in state.memory}) == 1
+    assert states[0].memory[0] is not memory
 
 
 def test_a_store_forgets_what_was_not_used_for_longest() -> None:
