@@ -86,6 +86,8 @@ class MetricsPage:
         """`text` is called in that thread. Raises WorldError where the port cannot be had."""
 
         class Page(BaseHTTPRequestHandler):
+            timeout = 10  # s, for who connects and says nothing
+
             def do_GET(self) -> None:
                 body = text().encode()
                 self.send_response(200 if self.path in ("/", "/metrics") else 404)

@@ -6,14 +6,18 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 
+import play
 import world
+from agents.__main__ import main as agents_main
 from bagel.world_model import BagelWorldModel
+from scenes.__main__ import main as scenes_main
 from tests.world.conftest import ROOT, Host, Serve, until
 from tests.world.odd_worlds import FORWARD, Mirror, Moody, Narrow, Patient, Sketching, ToyTruth, walk
 from tests.world.toy_world import ToyWorld, toy_scene
@@ -44,6 +48,19 @@ def test_gymnasium_notices_nothing(serve: Serve) -> None:
     after, *_ = env.step(1)
     assert frame.shape == after.shape
     env.close()
+
+
+def test_every_command_line_takes_a_served_world(serve: Serve, tmp_path: Path) -> None:
+    served = serve(bind="tcp://127.0.0.1:*")
+    common = ["--scene", "studio", "--model", served.address, "--out"]
+    for main, *words in (
+        (play.main, "--headless", "--script", "forward left"),
+        (agents_main, "walk", "--steps", "2"),
+        (scenes_main, "run", "forward left"),
+    ):
+        before = served.count("requests", "step")
+        assert main([*words, *common, str(tmp_path / f"out{before}")]) == 0
+        assert served.count("requests", "step") >= before + 2
 
 
 def test_a_walk_over_the_link_is_the_walk(serve: Serve) -> None:
