@@ -165,6 +165,24 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(serve: Serve, error: Ex
     assert world.batches == [4, 2, 2]
 
 
+@pytest.mark.gpu
+def test_a_batch_that_does_not_fit_on_the_card_is_halved(serve: Serve) -> None:
+    class Hungry(ToyWorld):
+        """Takes two fifths of the card for a row."""
+
+        def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+            rows.append(len(states))
+            room = torch.cuda.mem_get_info()[1] * 2 // 5
+            held = [torch.empty(room, dtype=torch.uint8, device="cuda") for _ in states]
+            return super().step(states, actions) if held else []
+
+    rows: list[int] = []
+    client = serve(Hungry()).client()
+    new = client.step(ToyWorld().reset([toy_scene()] * 4, [0, 1, 2, 3]), [FORWARD] * 4)
+    assert [state.seed for state in new] == [0, 1, 2, 3]
+    assert rows == [4, 2, 2]
+
+
 def test_what_does_not_fit_alone_fails_and_says_why(serve: Serve) -> None:
     world = Narrow(torch.OutOfMemoryError("CUDA out of memory"), rows=0)
     client = serve(world).client()

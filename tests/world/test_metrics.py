@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+import torch
 
 from world.errors import WorldError
 from world.metrics import Metrics, MetricsPage
@@ -41,3 +42,10 @@ def test_figures_are_a_page() -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{page.port}/elsewhere")
     missing.value.close()
     page.close()
+
+
+@pytest.mark.gpu
+def test_memory_of_the_cards_is_told() -> None:
+    held = torch.zeros(2**20, device="cuda")
+    told = Metrics().text({})
+    assert int(float(told.split("\nbagel_world_gpu0_bytes ")[1].split()[0])) >= held.nbytes

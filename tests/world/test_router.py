@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 from tests.world.conftest import ROOT, Host, Serve, until
+from tests.world.odd_worlds import FORWARD, Patient
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import wire
 from world.client import RemoteWorldModel
@@ -23,9 +24,6 @@ from world.endpoints import read_endpoint
 from world.errors import LinkError, SceneError
 from world.router import Router
 from world.testing import check_world_model
-from world.types import Action
-
-FORWARD = Action("move forward", "forward", forward=0.3)
 
 Route = Callable[..., Router]
 
@@ -91,6 +89,31 @@ def test_the_work_is_shared_and_a_walk_stays_with_its_server(serve: Serve, route
     assert walks == [undisturbed(seed, 20) for seed in range(6)]
     assert min(calls(router)) >= 21  # one walk at least
     assert sum(served.count("refused", "need") for served in servers) <= 30
+
+
+def test_the_least_busy_server_is_asked_unless_ones_own_is_free(serve: Serve, route: Route) -> None:
+    worlds = [Patient(), Patient()]
+    router = route(*(serve(world).address for world in worlds))
+    until(lambda: up(router.figures()) == 2)
+    one, two = (RemoteWorldModel(router.endpoint) for _ in range(2))
+    states = ToyWorld().reset([toy_scene()], [0])
+
+    def batches() -> list[int]:
+        return [len(world.batches) for world in worlds]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.step, states, [FORWARD])
+        until(lambda: sum(batches()) == 1)
+        home = worlds[batches().index(1)]
+        second = pool.submit(two.step, states, [FORWARD])
+        until(lambda: batches() == [1, 1])
+        for world in worlds:
+            world.go_on.release(2)
+        assert first.result()[0].step == second.result()[0].step == 1
+        one.step(first.result(), [FORWARD])
+    assert len(home.batches) == 2
+    one.close()
+    two.close()
 
 
 def test_what_a_dead_server_had_is_done_by_another(serve: Serve, route: Route, host: Callable[..., Host]) -> None:
