@@ -161,7 +161,9 @@ class Unpacker:
         if not 0 <= wire.scene < len(self.scenes):
             raise WireError(f"a state of scene {wire.scene}: the message has {len(self.scenes)}")
         if not 1 <= len(wire.frames) <= self._limits.frames:
-            raise WireError(f"a state of {len(wire.frames)} frames: at least 1, the limit is {self._limits.frames}")
+            raise WireError(
+                f"a state of {len(wire.frames)} frames: 1 at least, the limit is frames = {self._limits.frames}"
+            )
         if len(wire.actions) != len(wire.frames) - 1:
             raise WireError(f"a state of {len(wire.frames)} frames has {len(wire.actions)} actions between them")
         if len(wire.memory) not in (0, len(wire.frames)):

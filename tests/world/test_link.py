@@ -243,11 +243,11 @@ def test_a_row_given_up_leaves_its_batch_at_the_next_evaluation(serve: Serve) ->
     told, go_on = list[Progress](), threading.Event()
     plain = world.step
 
-    def step(states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview) -> list[State]:
+    def step(states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None) -> list[State]:
         def look(progress: Progress) -> Collection[int] | None:
             told.append(progress)
             assert go_on.wait(20)
-            return on_preview(progress)
+            return on_preview(progress) if on_preview else None
 
         return plain(states, actions, look)
 

@@ -111,6 +111,8 @@ def check_toys(one: Host, survivors: Sequence[Sequence[State]], num_steps: int) 
     computed = Counter(one.log.read_text().splitlines())
     walked = {line: count for line, count in computed.items() if int(line.split()[1]) >= SEED}
     assert max(walked.values()) == 1
+    num_rows = sum(walked.values())
+    tell(f"{len(survivors)} walks of {num_steps} steps came out as undisturbed; {num_rows} rows were computed")
 
 
 def test_walks_survive_everything(host: Callable[..., Host]) -> None:

@@ -268,7 +268,7 @@ def test_nobody_there_is_told_in_words(tmp_path: Path) -> None:
         (Limits(rows=2), "rows = 2"),
         (Limits(text=10), "text = 10"),
         (Limits(side=40), "side = 40"),
-        (Limits(frames=1), "limit is 1"),
+        (Limits(frames=1), "frames = 1"),
     ],
 )
 def test_a_refusal_names_the_limit(serve: Serve, limits: Limits, words: str) -> None:

@@ -27,6 +27,8 @@ def test_figures_are_written_as_prometheus_reads_them() -> None:
     for line in text.splitlines():
         assert LINE.fullmatch(line), line
     assert 'bagel_world_compute_seconds{quantile="0.5"} 0.495000' in text
+    assert "bagel_world_compute_seconds_sum 49.5" in text
+    assert "bagel_world_compute_seconds_count 100" in text
     assert 'bagel_world_batch_rows_bucket{le="2"} 50' in text
     assert 'bagel_world_requests_total{kind="step"} 1' in text
     assert "bagel_world_waiting 3" in text
