@@ -20,6 +20,12 @@ from bagel.world_model import BagelWorldModel
 from world.types import Scene, State
 
 WARM_UP = 3  # steps that are not counted
+_FIRST_FRAME = """
+import sys
+from world import models
+model, scene = models.load(sys.argv[1]), models.load_scene(sys.argv[2])
+model.step(model.reset([scene], [0]), scene.actions[1:2])
+"""
 
 
 @dataclass(frozen=True)
@@ -113,12 +119,8 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
 
 def start_up(address: str, scene: str) -> float:
     """Seconds from the birth of a process of its own to its first frame, the files being in the system's memory."""
-    code = (
-        "import sys\nfrom world import models\nmodel, scene = models.load(sys.argv[1]), models.load_scene(sys.argv[2])\n"
-        "model.step(model.reset([scene], [0]), scene.actions[1:2])"
-    )
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code, address, scene], check=True)
+    subprocess.run([sys.executable, "-c", _FIRST_FRAME, address, scene], check=True)
     return time.perf_counter() - begun
 
 

@@ -8,7 +8,6 @@ R rows (outputs), C columns (inputs).
 
 from __future__ import annotations
 
-import functools
 from typing import Literal, cast, get_args
 
 import torch
@@ -84,23 +83,6 @@ def unpack(pieces: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Ten
     return dequantize_4bit(weight.reshape(-1, 1), state)
 
 
-@functools.cache
-def multiplies_bytes() -> bool:
-    """Whether this CPU multiplies bytes several times as fast as floats, and torch has the products for it."""
-    can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    known = hasattr(torch.ops.onednn, "qconv_pointwise") and torch.backends.mkldnn.is_available()
-    return known and bool(can.get("avx512_vnni") or can.get("avx_vnni"))
-
-
-def byte_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """Rows x [N, C], each rounded to 8 bits with a scale of its own, times an int8 matrix [R, C] with scale [R]:
-    float32 [N, R]."""
-    step = x.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).div_(127)
-    whole = (x / step).round_().to(torch.int8)
-    product = torch._int_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
-    return (product(whole, weight.t()) * step).mul_(scale)
-
-
 class PackedLinear(nn.Module):
     """A Linear whose matrix is packed; `bias` [R], where there is one, is a plain parameter."""
 
@@ -125,7 +107,7 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(PackedLinear):
-    """int8 with a scale a row; the product is taken in the rows' own dtype, or of bytes where the CPU is fast at it."""
+    """int8 with a scale a row; the product is taken in the rows' own dtype."""
 
     precision = "int8"
     weight_scale: Tensor
@@ -138,11 +120,7 @@ class Int8Linear(PackedLinear):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.weight_scale.to(x.dtype)
-        if x.device.type == "cpu" and multiplies_bytes():
-            y = byte_product(x.float().flatten(0, -2), self.weight, scale).to(x.dtype).unflatten(0, x.shape[:-1])
-        else:
-            y = F.linear(x, self.weight.to(x.dtype)) * scale
+        y = F.linear(x, self.weight.to(x.dtype)) * self.weight_scale.to(x.dtype)
         return y if self.bias is None else y + self.bias
 
 

@@ -9,6 +9,7 @@ B batch, C channels, H and W pixels.
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bagel.model import Bagel
-from bagel.precision import Int8Linear, multiplies_bytes, pack
+from bagel.precision import Int8Linear, pack
 from bagel.transformer import Expert
 from bagel.vae import Decoder, ResBlock, Upsample
 from bagel.weights import Checkpoint
@@ -26,6 +27,14 @@ M = TypeVar("M", bound=nn.Module)
 
 _SILU_MIN = -0.2785  # nothing that SiLU gives is lower
 _AFTER_SILU, _MIDDLE = 32, 128  # where zero lies among the 256 steps of a convolution's input
+
+
+@functools.cache
+def multiplies_bytes() -> bool:
+    """Whether this CPU multiplies bytes several times as fast as floats, and torch has the products for it."""
+    can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    known = hasattr(torch.ops.onednn, "qconv_pointwise") and torch.backends.mkldnn.is_available()
+    return known and bool(can.get("avx512_vnni") or can.get("avx_vnni"))
 
 
 def rounded(checkpoint: Checkpoint) -> Checkpoint:
@@ -57,9 +66,21 @@ def _with_bytes(model: Bagel) -> Bagel:
     return model
 
 
-def _packed(linear: nn.Linear) -> Int8Linear:
+class RoundedLinear(Int8Linear):
+    """int8 with a scale a row, times rows that are rounded as they come, each with a scale of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(0, -2)
+        step = rows.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).div_(127)
+        whole = (rows / step).round_().to(torch.int8)
+        product = torch._int_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
+        y = (product(whole, self.weight.t()) * step).mul_(self.weight_scale.float()).unflatten(0, x.shape[:-1])
+        return y if self.bias is None else y + self.bias
+
+
+def _packed(linear: nn.Linear) -> RoundedLinear:
     with torch.device("meta"):
-        packed = Int8Linear(linear.in_features, linear.out_features, linear.bias is not None)
+        packed = RoundedLinear(linear.in_features, linear.out_features, linear.bias is not None)
     packed.weight, packed.weight_scale = pack(linear.weight.detach(), "int8").values()
     packed.bias = linear.bias
     return packed

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bagel.precision import byte_product, multiplies_bytes, pack, unpack
-from bagel.rounding import rounded
+from bagel.precision import pack, unpack
+from bagel.rounding import RoundedLinear, multiplies_bytes, rounded
 from bagel.weights import Checkpoint, load
 from bagel.world_model import BagelWorldModel
 from world.settings import PRESETS
@@ -40,9 +40,8 @@ def test_a_product_of_bytes_scales_every_row_on_its_own() -> None:
     x, weight = torch.randn(5, 48, generator=generator), torch.randn(16, 48, generator=generator)
     x[2] *= 1000
     x[3] = 0
-    pieces = pack(weight, "int8")
-    y = byte_product(x, pieces["weight"], pieces["scale"].float())
-    exact = x @ unpack(pieces).t()
-    error = (y - exact).norm(dim=1)
-    assert (error <= 0.02 * exact.norm(dim=1)).all()
-    assert torch.equal(y[:2], byte_product(x[:2], pieces["weight"], pieces["scale"].float()))
+    linear, pieces = RoundedLinear(48, 16, bias=False), pack(weight, "int8")
+    linear.weight, linear.weight_scale = pieces.values()
+    exact, rounded_product = x @ unpack(pieces).t(), linear(x)
+    assert ((rounded_product - exact).norm(dim=1) <= 0.02 * exact.norm(dim=1)).all()
+    assert torch.equal(rounded_product[:2], linear(x[:2]))
