@@ -101,7 +101,7 @@ def _round_convolutions(decoder: Decoder) -> None:
     for module in decoder.modules():
         if isinstance(module, ResBlock):
             for conv in (module.conv1, module.conv2):
-                conv.forward = _Rounded(conv, _AFTER_SILU)
+                conv.__dict__["forward"] = _Rounded(conv, _AFTER_SILU)
         elif isinstance(module, Upsample):
             module.forward = _Rounded(module.conv, _MIDDLE, grows=True)
     forward = decoder.forward
