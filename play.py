@@ -16,7 +16,6 @@ import statistics
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -132,7 +131,11 @@ def play(args: argparse.Namespace, scene: Scene, session: Session | None, sample
     from world.player import Player  # pygame, which a walk without a window does not need
 
     stages = deque([""], maxlen=1)
-    opened = partial(open_model, args, sampler, on_stage=stages.append)
+
+    def opened(address: str) -> WorldModel:
+        stages.append("")  # what was told of another model's loading
+        return open_model(args, sampler, address, stages.append)
+
     surroundings = Surroundings(tuple(scene_names()), args.keys, open_truth, likeness, floor_of)
     quest = quest_of(args)
     begin = quest.begin if quest else begun
@@ -249,13 +252,9 @@ def replay(args: argparse.Namespace, session: Session, sampler: SamplerConfig | 
         walked.step()
     paths, spec = walked.finish(args.out), model.spec
     model.close()
-    same = walked.comparison
-    verdict = "it matched" if same.matched else f"it did not match: recorded by {session.model}, walked by {args.model}"
-    if not same.matched and session.model == spec.model:
-        verdict += ", which rounds differently on another machine, device or number of threads"
-    console.print(f"{same}: {verdict}" if same.num_drawn else str(same), soft_wrap=True)
+    console.print(walked.comparison.verdict(session.model, spec.model), soft_wrap=True)
     _print_paths(console, paths)
-    return int(not same.matched)
+    return int(not walked.comparison.matched)
 
 
 def _print_paths(console: Console, paths: dict[str, Path]) -> None:

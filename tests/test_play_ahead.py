@@ -104,10 +104,10 @@ def test_a_held_key_draws_roughly_and_its_last_frame_is_refined(at_window: Calla
     assert num == hand.state.step + 1
     digests = [node.state for node in hand.game.history.nodes]
     hand.player.open(str(hand.game.history.journal.path if hand.game.history.journal else ""))
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     assert [node.state for node in hand.game.history.nodes] == digests
-    assert hand.game.comparison is not None
-    assert hand.game.comparison.matched
+    assert hand.comparison is not None
+    assert hand.comparison.matched
 
 
 def imagined(hand: Hand) -> set[str]:
@@ -166,7 +166,7 @@ def test_a_session_with_imagined_steps_replays_exactly(at_window: Callable[..., 
     hand.game.options = Options(look_ahead=3)
     hand.until(lambda: imagined(hand))
     hand.walk(pygame.K_UP)
-    [made] = hand.game.history.session(hand.game.walker).made.values()
+    [made] = hand.game.history.session(hand.game.worlds.walker(hand.game.seed)).made.values()
     assert [a.name for a in made.batch] == ["forward", "left", "right"]
 
 

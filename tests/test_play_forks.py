@@ -66,7 +66,7 @@ def test_its_session_keeps_the_tree_and_comes_out_the_same(
 def test_the_window_opens_the_tree(at_window: Callable[..., Hand], walked: Path) -> None:
     hand = at_window()
     hand.player.open(str(walked / "session.json"))
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     tree = hand.game.timeline
     assert (tree.parents, tree.here, tree.bookmarks) == ((-1, 0, 1, 2, 3, 4, 5, 2, 7, 0), 8, {2})
     hand.walk(pygame.K_UP)

@@ -65,7 +65,7 @@ def test_recent_sessions_are_offered(at_window: Callable[..., Hand]) -> None:
     first = screen(hand).shown[0]
     assert (first.title, first.about.split(",")[0]) == ("first again", "2 steps by toy")
     hand.tap(pygame.K_RETURN)
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     assert (hand.state.scene.name, hand.state.step) == ("first", 2)
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 import pygame
 
-from world import column, filmstrip, lettering, overlays, window
+from world import column, filmstrip, goal_card, lettering, overlays, window
 from world.game import Game
-from world.goal_card import GoalCard
 from world.keys import KeyMap, cap
 from world.minimap import Minimap
-from world.quest import Quest
+from world.quest import Quest, Score
 from world.surroundings import Surroundings
 from world.truth import TruthBeside
 from world.types import Frame
@@ -48,6 +47,7 @@ class Overlay:
     paused: bool = False
     chosen: str = ""  # words of the action that a paused game would take
     compared: int = 0  # which of the other branches is shown beside; 0 for none
+    covered: bool = False  # whether a panel lies over the frame
     held: frozenset[str] = frozenset()  # names of actions whose keys are down
     notice: str = ""
     recording: int = 0  # frames so far; 0 when off
@@ -61,7 +61,7 @@ class Hud:
         self.truth = TruthBeside(surroundings)
         self.minimap = Minimap(surroundings)
         self.quest = quest
-        self._goal = GoalCard()
+        self._goal = goal_card.GoalCard()
         self._tiles = overlays.Tiles()
         self._shown: dict[str, tuple[Frame, pygame.Surface]] = {}  # what stands where, and how it looks
         self._last: Frame | None = None
@@ -99,11 +99,9 @@ class Hud:
             if self.minimap.shown:
                 self.minimap.draw(surface, stage, place, size, game.history, late=self._fresh)
             if self.quest is not None and (score := self.quest.at(game)) is not None:
-                below = 3 * size if overlay.recording else 0
-                corner = pygame.Rect(place.left, place.top + below, place.width, max(0, place.height - below))
-                self._goal.draw(surface, corner, size, score)
+                self._blit_goal(surface, stage, place, size, score, below=3 * size if overlay.recording else 0)
             self._tiles.height = 0
-            if not self.truth.shown:
+            if not (self.truth.shown or overlay.covered):
                 self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)
         return stage
@@ -128,6 +126,16 @@ class Hud:
             window.panel(self._column, inside, PANEL, radius=size)
             column.Column(self._column, inside, size).draw(game, facts, overlay.keymap, overlay.held)
         surface.blit(self._column, rect)
+
+    def _blit_goal(
+        self, surface: pygame.Surface, stage: Rect, place: Rect, size: int, score: Score, below: int
+    ) -> None:
+        """In the frame's corner, or above frames that lie beside each other where there is room."""
+        if apart := place.top - stage.top > goal_card.SMALL * size:
+            corner = pygame.Rect(place.left - size, stage.top - size, place.width, stage.height)
+        else:
+            corner = pygame.Rect(place.left, place.top + below, place.width, max(0, place.height - below))
+        self._goal.draw(surface, corner, size, score, with_picture=not apart)
 
     def _blit_frames(self, surface: pygame.Surface, game: Game, overlay: Overlay, stage: Rect, size: int) -> Rect:
         """What is seen here; beside it the truth, or what is seen at this step of another branch."""
@@ -185,7 +193,7 @@ class Hud:
             hint = here if game.state else "Any key tries it again; Tab is the start screen, Esc leaves."
             window.card(surface, place, "That did not work", game.problem, hint, size)
         elif game.doing in ("load", "start") and game.doing_for > SLOW:
-            what = f"Loading {game.address}" if game.doing == "load" else "Getting ready"
+            what = f"Loading {game.worlds.opening or game.address}" if game.doing == "load" else "Getting ready"
             dots = "." * (1 + int(game.doing_for * 2) % 3)
             window.card(surface, place, what + dots, overlays.patience(game), "", size)
         if game.doing in ("step", "refine") and game.watch.num_evaluations:
@@ -203,6 +211,8 @@ class Hud:
             overlays.draw_chip(surface, f"Paused{next_step} · N makes one step", top, size)
         elif game.doing == "step" and game.doing_for > LONG and not overlay.hidden:
             overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", notice, size)
+        elif game.reopens and game.reopening is not None and game.state is not None:
+            overlays.draw_chip(surface, f"Walking the session again: {game.reopening.told}", top, size)
         elif self.truth.shown and self.truth.at(game, game.timeline.here) is None:
             overlays.draw_chip(surface, "The truth is on its way", top, size)
         score = self.quest.at(game) if self.quest and not overlay.hidden else None

@@ -59,10 +59,12 @@ class Minimap:
         self, surface: pygame.Surface, stage: Rect, place: Rect, size: int, history: History, late: bool = False
     ) -> None:
         """Into a corner of `stage`, frames lying at `place`; what is new may wait where `late` says so."""
-        side, above = round(SIDE * size), place.top - stage.top
+        side, above, beside = round(SIDE * size), place.top - stage.top, stage.right - place.right
         if above > _LEAST * size:
             side = min(side, above - 2 * size)  # above the frames, where there is room
-        if not history.nodes or history.timeline.here == NOWHERE or stage.width < 2 * side or stage.height < 2 * side:
+        apart = above > _LEAST * size or beside > side + size
+        room = stage if apart else place.inflate(-side, -side)  # over the frame, no more than a third of it
+        if not history.nodes or history.timeline.here == NOWHERE or min(room.size) < 2 * side:
             return
         floor = self._floor_of(history.shelf.scene(history.timeline.here))
         made_for = (history.timeline, id(history), side, floor)
@@ -71,9 +73,11 @@ class Minimap:
             self._picture = _drawn(side, history, floor)
             self.closure = self._closure(history)
         told = 2 * size if self.closure else 0
-        box = pygame.Rect(
-            stage.right - side - size, stage.top + (0 if above > _LEAST * size else size), side, side + told
-        )
+        box = pygame.Rect(0, stage.top, side, side + told)
+        if apart:
+            box.right = stage.right
+        else:
+            box.topright = place.right - size, max(stage.top, place.top) + size
         window.panel(surface, box, PANEL, radius=size, alpha=225)
         surface.blit(self._picture, box)
         if self.closure:

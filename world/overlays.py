@@ -100,7 +100,7 @@ class Tiles:
             return
         futures = list(game.futures.at(game.history.nodes[game.timeline.here].state).items())
         side, gap = round(_TILE * size), size // 2
-        if len(futures) * (side + gap) > 0.9 * place.width or place.height < 4 * side:
+        if len(futures) * (side + gap) > 0.6 * place.width or place.height < 4 * side:
             return
         self.height = side + 2 * size if futures else 0
         fresh: dict[tuple[int, int], tuple[Frame, pygame.Surface]] = {}

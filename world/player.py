@@ -79,7 +79,10 @@ class Player:
         """Events, held keys, what the model finished, one drawing: never waits."""
         for event in pygame.event.get():
             self._on(event)
+        reopening = self.game.reopening if self.game.reopens else None
         new = self.game.poll()
+        if reopening is not None and reopening.done:
+            self.tell(reopening.told)
         self._repeat_held()  # after the poll, so that a held key loses no time between two steps
         if not self.hands.held and self.panel is None:
             self.game.rest()
@@ -206,7 +209,8 @@ class Player:
 
     def _repeat_held(self) -> None:
         now = time.monotonic()
-        if not self.hands.held or self.overlay.paused or self.game.doing or now < self._repeat_at:
+        waits = self.overlay.paused or self.game.options.walk == "step"
+        if not self.hands.held or waits or self.game.doing or now < self._repeat_at:
             return
         if move := self._held_move():
             self._repeat_at = now + HOLD_INTERVAL
@@ -224,7 +228,7 @@ class Player:
         if self.overlay.notice and time.monotonic() > self._notice_until:
             self.overlay = replace(self.overlay, notice="")
         held = frozenset(self.hands.held.values())
-        overlay = replace(self.overlay, held=held, recording=self.keepsakes.num_filmed)
+        overlay = replace(self.overlay, held=held, recording=self.keepsakes.num_filmed, covered=self.panel is not None)
         surface = pygame.display.get_surface()
         if surface is not None:
             stage = self.hud.draw(surface, self.game, overlay)

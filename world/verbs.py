@@ -23,6 +23,8 @@ def do(player: Player, verb: str) -> None:
     """Does what `verb` says; nothing for a word that is none."""
     game, overlay, keepsakes = player.game, player.overlay, player.keepsakes
     match verb:
+        case "save" | "anchor" | "switch" if game.reopens:
+            player.tell("One moment: the session is still being walked again")
         case "undo":
             _tell_unless(player, game.undo(), "This is where the walk begins")
         case "redo":
@@ -60,7 +62,7 @@ def do(player: Player, verb: str) -> None:
         case "settings":
             player.show(SettingsPanel(game))
         case "keys":
-            player.show(KeySheet(overlay.keymap, game.scene.name, game.options.time_skip))
+            player.show(KeySheet(overlay.keymap, player.surroundings.keys, game.scene.name, game.options.time_skip))
         case "pause":
             player.overlay = replace(overlay, paused=not overlay.paused, chosen="")
         case "step":
@@ -102,14 +104,15 @@ def _compare(player: Player) -> None:
 
 def _type(player: Player) -> None:
     def bind(words: str, key: str) -> None:
-        scene = player.game.scene
+        game, scene = player.game, player.game.scene
         try:
             keymap = player.overlay.keymap.with_sentence(scene.name, words, key)
             keys.save_sentences(player.surroundings.keys, keymap)
         except (ValueError, OSError) as error:
-            player.game.problem = f"This key could not be kept: {error}"
+            game.problem = f"This key could not be kept: {error}"
             return
         player.overlay = replace(player.overlay, keymap=keymap)
+        game.scene = keymap.in_vocabulary(scene)
         player.tell(f"{keys.cap(key)} now says: {words}")
         player.say(words)
 
