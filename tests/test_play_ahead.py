@@ -195,8 +195,12 @@ def test_every_setting_is_drawn_and_none_can_be_set_wrong(at_window: Callable[..
     hand = at_window({"world": world})
     pygame.display.set_mode((1000, 800), pygame.RESIZABLE)
     hand.walk(pygame.K_o)
-    for _ in range(10):
-        hand.tap(*[pygame.K_LEFT] * 15, *[pygame.K_RIGHT] * 15, pygame.K_DOWN)
+    for _ in range(13):  # once around
+        for key in (pygame.K_LEFT, pygame.K_RIGHT):
+            for _ in range(20):
+                hand.down(key)
+            hand.player.tick()
+        hand.tap(pygame.K_DOWN)
     hand.tap(pygame.K_ESCAPE)
     hand.walk(pygame.K_UP)
     assert hand.game.problem == ""

@@ -95,7 +95,7 @@ def test_a_branch_begins_a_row_of_the_sheet_and_a_long_walk_is_thinned_out() -> 
     short = tree_sheet(parse_plan("forward*5 fork@start left return", vocabulary()), frames(7))
     long = tree_sheet(parse_plan("forward*5 fork@start left*6 return", vocabulary()), frames(12))
     assert short.shape == long.shape  # two rows of six
-    num = 20 * MOST
+    num = 3 * MOST
     steps = [Step(0, None), *(Step(i, vocabulary()[1]) for i in range(num))]
     assert tree_sheet(Plan(tuple(steps), num), frames(num + 1)).size < 600 * 300 * 300 * 3
 

@@ -340,7 +340,7 @@ class Game:
         """Does `verb` in the place of what runs, as soon as that has ended."""
         self.problem = ""
         self._abandon()
-        self._desk.when_free(verb)
+        self._desk.when_free(verb, firm=True)
 
     def _abandon(self) -> None:
         """Lets the running job, if any, end for nothing; a model that was being loaded stays loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +13,13 @@ from world.branches import tree_sheet, tree_video
 from world.journal import Journal
 from world.plan import Plan, Step
 from world.quest import Quest, Score
-from world.recording import frame_digest, log_header, log_step, save_log, save_png, save_video
+from world.recording import frame_digest, log_header, log_step, save_gif, save_log, save_png, save_video
 from world.replay import Comparison, again
 from world.session import PLAIN, Session, save_session
 from world.types import State, WorldModel
 
 JOURNAL = "unfinished.ndjson"  # grows with every step, and gives way to the session when the walk is through
+_IN_GIF = 120  # frames: longer walks are thinned out
 
 
 class HeadlessWalk:
@@ -94,8 +96,11 @@ def _save(
 ) -> dict[str, Path]:
     plan, frames = session.plan, [state.frame for state in states]
     elsewhere = {i: "a picture from elsewhere" for i, made in session.made.items() if plan.steps[i].action is None}
-    paths = {"video": out / "walk.mp4", "contact sheet": out / "sheet.png", "log": out / "walk.ndjson"}
+    names = {"video": "walk.mp4", "GIF": "walk.gif", "contact sheet": "sheet.png", "log": "walk.ndjson"}
+    paths = {what: out / name for what, name in names.items()}
     save_video(paths["video"], tree_video(plan, frames))
+    stride = math.ceil(len(frames) / _IN_GIF)
+    save_gif(paths["GIF"], [shown for i, shown in enumerate(tree_video(plan, frames)) if i % stride == 0])
     save_png(paths["contact sheet"], tree_sheet(plan, frames, elsewhere))
     lines: list[dict[str, Any]] = [log_header(model.spec, states[0], session.sampler)]
     for i, step in enumerate(plan.steps[1:], 1):

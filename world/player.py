@@ -13,6 +13,7 @@ from world import hud, keys, models, verbs, window
 from world.errors import ModelError, WorldError
 from world.game import Game
 from world.hands import Hands, key_name
+from world.jobs import for_a_person
 from world.journal import SUFFIX, reopened
 from world.keepsakes import Keepsakes
 from world.panels import Panel
@@ -66,8 +67,16 @@ class Player:
     def run(self) -> None:
         """Until the window is closed. Raises ModelError when it was closed over a model that could not be loaded."""
         try:
+            num_failed = 0  # in a row
             while self.running:
-                self.tick()
+                try:
+                    self.tick()
+                    num_failed = 0
+                except Exception as error:  # a bug of the window must not cost a person the walk
+                    num_failed += 1
+                    if num_failed > DRAWS_PER_SECOND:
+                        raise
+                    self.game.problem = for_a_person(error, self.game.address)
                 self._clock.tick(DRAWS_PER_SECOND)
             why_nothing_was_seen = "" if self.game.state else self.game.problem
         finally:

@@ -48,7 +48,8 @@ def do(player: Player, verb: str) -> None:
             _type(player)
         case "truth":
             why = player.hud.truth.toggle(game)
-            _tell_unless(player, not why, why)
+            anchor = keys.cap(overlay.keymap.keys(game.scene.name).get("anchor", "none"))
+            player.tell(why or (f"{anchor} sets the dream on the truth" if player.hud.truth.shown else ""))
         case "anchor":
             _anchor(player)
         case "switch":
