@@ -311,3 +311,16 @@ def test_the_window_closes_when_asked(at_window: Callable[..., Hand], kind: int)
     pygame.event.post(pygame.event.Event(kind, key=pygame.K_ESCAPE))
     hand.player.run()
     assert not hand.player.running
+
+
+def test_escape_takes_a_card_away_and_leaves_a_walk_only_when_pressed_twice(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": Forgetful()})
+    hand.walk(pygame.K_UP, pygame.K_DOWN)
+    assert hand.game.problem
+    hand.tap(pygame.K_ESCAPE)
+    assert (hand.game.problem, hand.player.overlay.notice) == ("", "")
+    hand.tap(pygame.K_ESCAPE)
+    assert hand.player.overlay.notice.startswith("Esc once more leaves")
+    assert hand.player.running
+    hand.tap(pygame.K_ESCAPE)
+    assert not hand.player.running

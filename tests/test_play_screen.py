@@ -125,7 +125,7 @@ def test_a_walk_with_real_keys_is_saved_and_opens_again_after_the_window_was_kil
     until(lambda: screen.hands("key", "ctrl+s") or len(list(screen.out.glob("studio*.json"))) == 2)
     again = load_session(max(screen.out.glob("studio*.json"), key=lambda path: path.stat().st_mtime))
     assert (again.plan.steps, again.plan.end, again.digests) == (before.plan.steps, before.plan.end, before.digests)
-    screen.hands("key", "Escape")
+    screen.hands("key", "--delay", "100", "Escape", "Escape")
     told, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert told.startswith("saved")  # pygame does not greet

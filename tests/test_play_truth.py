@@ -124,7 +124,7 @@ def test_the_map_tells_how_the_place_looks_to_which_one_returns(at_window: Calla
     assert hand.player.hud.minimap.closure == ""
     hand.walk(*[pygame.K_RIGHT] * 4)
     hand.player.tick()
-    assert hand.player.hud.minimap.closure.startswith("as at 0: 4")
+    assert hand.player.hud.minimap.closure.startswith("seen at step 0 too:\n4")
 
 
 def test_a_return_needs_that_one_has_been_away() -> None:

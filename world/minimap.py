@@ -72,7 +72,7 @@ class Minimap:
             self._drawn_for = made_for
             self._picture = _drawn(side, history, floor)
             self.closure = self._closure(history)
-        told = 2 * size if self.closure else 0
+        told = round(3.2 * size) if self.closure else 0
         box = pygame.Rect(0, stage.top, side, side + told)
         if apart:
             box.right = stage.right
@@ -80,9 +80,10 @@ class Minimap:
             box.topright = place.right - size, max(stage.top, place.top) + size
         window.panel(surface, box, PANEL, radius=size, alpha=225)
         surface.blit(self._picture, box)
-        if self.closure:
-            words = lettering.fitted(self.closure, round(0.85 * size), side - size)
-            window.text(surface, words, (box.centerx, box.bottom - 1.4 * size), round(0.85 * size), TEXT, "center")
+        small = round(0.85 * size)
+        for i, line in enumerate(self.closure.splitlines()):
+            words = lettering.fitted(line, small, side - size)
+            window.text(surface, words, (box.centerx, box.bottom - (2.6 - 1.3 * i) * size), small, TEXT, "center")
 
     def close(self) -> None:
         """Ends the thread."""
@@ -102,7 +103,7 @@ class Minimap:
             return ""
         here, there = (_small(history.shelf.frame(node)) for node in (path[-1], path[found]))
         likeness = self._surroundings.likeness(here, there)
-        return f"as at {found}: {likeness.psnr:.1f} dB, {likeness.ssim:.2f}"
+        return f"seen at step {history.nodes[path[found]].step} too:\n{likeness.psnr:.1f} dB, SSIM {likeness.ssim:.2f}"
 
 
 def _drawn(side: int, history: History, floor: Floor | None) -> pygame.Surface:

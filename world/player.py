@@ -181,9 +181,9 @@ class Player:
         if self.game.state is None and self.game.problem:
             self._begin_again(event)
             return
-        self.game.problem = ""
+        told, self.game.problem = self.game.problem, ""
         does = self.overlay.keymap.table(self.game.scene.name).get(key_name(event))
-        if does is not None:
+        if does is not None and not (told and does == "quit"):  # which only takes the card away
             shifted = getattr(event, "mod", 0) & pygame.KMOD_SHIFT
             self._do(does, event.key, self.game.options.time_skip if shifted else 1)
 

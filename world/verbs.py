@@ -16,6 +16,7 @@ from world.timeline import Timeline
 if TYPE_CHECKING:
     from world.player import Player
 
+LEAVES = "once more leaves; the walk stays among the last sessions"
 IMAGINED = 3  # likely actions, where looking ahead is switched on by its key
 
 
@@ -87,12 +88,21 @@ def do(player: Player, verb: str) -> None:
             player.overlay = replace(overlay, hidden=not overlay.hidden)
         case "quit":
             if not (game.doing == "step" and game.cancel()):
-                player.running = False
+                _leave(player)
 
 
 def _tell_unless(player: Player, done: bool, notice: str) -> None:
     if not done:
         player.tell(notice)
+
+
+def _leave(player: Player) -> None:
+    """At once where nothing was walked; else the key is asked for twice, because it gives up steps as well."""
+    if len(player.game.timeline) <= 1 or player.overlay.notice.endswith(LEAVES):
+        player.running = False
+    else:
+        key = keys.cap(player.overlay.keymap.keys(player.game.scene.name).get("quit", ""))
+        player.tell(f"{key} {LEAVES}")
 
 
 def _compare(player: Player) -> None:
