@@ -37,13 +37,16 @@ class Choice:
 
 def choices(scenes: Sequence[str], out: Path) -> list[Choice]:
     """The newest sessions below `out`, then every scene, then its other starts; what cannot be read is left out."""
-    found = []
+    found, walked = [], set()
     paths = [*out.glob("*.json"), *out.glob(f"sessions/*{SUFFIX}")]
     for path in sorted(paths, key=lambda path: -path.stat().st_mtime)[:SESSIONS]:
         try:
             session = reopened(path)
         except WorldError:
             continue
+        if (session.scene.name, session.digests) in walked:
+            continue  # the journal of a walk that was saved as well
+        walked.add((session.scene.name, session.digests))
         when = time.strftime("%d %b %H:%M", time.localtime(path.stat().st_mtime))
         num = len(session.plan.steps) - 1
         about = f"{num} step{'' if num == 1 else 's'} by {session.model}, {when}"
