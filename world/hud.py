@@ -19,6 +19,7 @@ from world.window import BACKGROUND, PANEL, Rect
 
 PANEL_WIDTH = 19.0  # letters
 LETTERS = 56  # what the longest panel needs, one below the other
+LETTERS_WIDE = 50  # the panel and a frame beside it
 MIN_HEIGHT = 630  # pixels of a new window: below, the smallest letters leave no room for all keys
 SLOW = 0.25  # s after which a running step is shown as such
 LONG = 1.0  # s after which the keys that end a step are shown
@@ -30,12 +31,12 @@ def window_size(side: int) -> tuple[int, int]:
     What the model makes of a start picture is not known yet, so the room is square.
     """
     height = max(MIN_HEIGHT, math.ceil(side / (1 - (2 + filmstrip.HEIGHT) / LETTERS)))
-    return side + round((PANEL_WIDTH + 3) * letter_size(height)), height
+    return side + round((PANEL_WIDTH + 3) * letter_size(height, 2 * height)), height
 
 
-def letter_size(height: int) -> int:
-    """Pixels of a letter, for a window that is `height` high: everything grows with it."""
-    return max(11, min(40, height // LETTERS))
+def letter_size(height: int, width: int) -> int:
+    """Pixels of a letter, for a window of that size: everything grows with it."""
+    return max(11, min(40, height // LETTERS, width // LETTERS_WIDE))
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Hud:
         """One whole picture of the window; where the stage is, for what lies over it."""
         surface.fill(BACKGROUND)
         box = surface.get_rect()
-        size = letter_size(box.height)
+        size = letter_size(box.height, box.width)
         margin = size
         side = round(PANEL_WIDTH * size)
         with_panel = not overlay.hidden and box.width - side > 0.4 * box.width
@@ -88,6 +89,7 @@ class Hud:
         with_strip = with_panel and strip < 0.2 * stage.height
         if with_strip:
             stage.height -= strip
+        self._tiles.height = 0
         place = self._blit_frames(surface, game, overlay, stage, size)
         if with_strip:
             under = place if place.width > 0.6 * stage.width else stage
@@ -100,8 +102,7 @@ class Hud:
                 self.minimap.draw(surface, stage, place, size, game.history, late=self._fresh)
             if self.quest is not None and (score := self.quest.at(game)) is not None:
                 self._blit_goal(surface, stage, place, size, score, below=3 * size if overlay.recording else 0)
-            self._tiles.height = 0
-            if not (self.truth.shown or overlay.covered):
+            if not (self.truth.shown or overlay.covered or game.problem):
                 self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)
         return stage
@@ -169,7 +170,7 @@ class Hud:
             if stage.bottom - under.bottom > 10 * size:
                 under.height = stage.bottom - under.top  # below the frames, where there is room
             else:
-                under = places[1]
+                under, self._tiles.height = places[1], 6 * size
             overlays.draw_curve(surface, under, size, self.truth.drift(game))
         return places[0].union(places[1])
 
@@ -232,5 +233,8 @@ def _halves(stage: Rect, gap: int, frame: Frame) -> tuple[Rect, Rect]:
     shape, caption = (frame.shape[1], frame.shape[0]), 2 * gap
     under = below.inflate(0, -min(caption, below.height - 1))
     if window.fitting(shape, beside).width >= window.fitting(shape, under).width:
-        return beside, beside.move(stage.width - beside.width, 0)
+        room = pygame.Rect(0, 0, beside.width, max(1, beside.height - caption))
+        beside.width = window.fitting(shape, room).width  # close to each other in a wide window
+        beside.left = stage.centerx - gap // 2 - beside.width
+        return beside, beside.move(beside.width + gap, 0)
     return below, below.move(0, stage.height - below.height)

@@ -76,8 +76,10 @@ def draw_curve(surface: pygame.Surface, place: Rect, size: int, psnr: Sequence[f
     shown = [min(v, _CLEAR) for v in psnr][-max(2, inner.width // max(1, size // 3)) :]
     low, high = math.floor(min(shown)), max(math.ceil(max(shown)), math.floor(min(shown)) + 1)
     small = max(9, round(0.85 * size))
-    window.text(surface, f"drift, dB: {low} to {high}", (inner.left, box.top + 1.1 * size), small, DIM)
-    window.text(surface, f"{shown[-1]:.1f} now", (inner.right, box.top + 1.1 * size), small, TEXT, "right")
+    y = box.top + 1.1 * size
+    wide = window.text(surface, f"{shown[-1]:.1f} now", (inner.right, y), small, TEXT, "right")
+    told = lettering.fitted(f"drift, dB: {low} to {high}", small, inner.width - wide - size)
+    window.text(surface, told, (inner.left, y), small, DIM)
     points = [
         (inner.left + i * inner.width / (len(shown) - 1), inner.bottom - (v - low) / (high - low) * inner.height)
         for i, v in enumerate(shown)
@@ -95,7 +97,6 @@ class Tiles:
 
     def draw(self, surface: pygame.Surface, place: Rect, size: int, game: Game, keys: dict[str, str]) -> None:
         """`keys` gives the key for what a move is called or, behind a slash, for a sentence."""
-        self.height = 0
         if game.timeline.here == NOWHERE:
             return
         futures = list(game.futures.at(game.history.nodes[game.timeline.here].state).items())

@@ -242,5 +242,7 @@ class Player:
         if surface is not None:
             stage = self.hud.draw(surface, self.game, overlay)
             if self.panel is not None:
-                self.panel.draw(surface, stage, hud.letter_size(surface.get_height()))
+                whole = surface.get_rect()
+                place = stage if stage.width > 0.6 * whole.width else whole
+                self.panel.draw(surface, place, hud.letter_size(whole.height, whole.width))
             pygame.display.flip()

@@ -138,7 +138,7 @@ class SettingsPanel:
 
     def draw(self, surface: pygame.Surface, stage: Rect, size: int) -> None:
         rows = self.rows
-        size = max(9, min(size, stage.width // 42, round(stage.height / (4.1 * len(rows) + 7))))
+        size = max(6, min(size, stage.width // 42, round(stage.height / (4.1 * len(rows) + 7))))
         box = pygame.Rect(0, 0, 40 * size, round((3.1 * len(rows) + 6) * size))
         box.center = stage.center
         window.panel(surface, box, PANEL, radius=size, alpha=248)
