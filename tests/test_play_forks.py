@@ -15,7 +15,7 @@ from PIL import Image
 
 import play
 from tests import hand as hands
-from tests.hand import Hand
+from tests.hand import Hand, ToyTruth
 from world import models
 from world.branches import MOST, tree_sheet, tree_video
 from world.plan import Plan, Step
@@ -113,6 +113,24 @@ def test_a_task_is_judged_without_a_window_too(
     assert "to step 2: find the globe: not reached in 2 steps" in told
     lines = [json.loads(line) for line in (tmp_path / "walk.ndjson").read_text().splitlines()]
     assert all("reward" in line for line in lines[1:])
+
+
+def test_the_truth_lies_beside_the_dream_without_a_window_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(models.MODELS, "toy", "tests.agents.test_simple:load_toy")
+    monkeypatch.setattr(play, "open_truth", ToyTruth)
+    script = ["--script", "forward fork left return wait right", "--out", str(tmp_path)]
+    assert play.main(["--model", "toy", "--scene", "studio", "--truth", *script]) == 0
+    told = capsys.readouterr().out
+    assert told.count(" from the truth, ") == 2
+    lines = [json.loads(line) for line in (tmp_path / "walk.ndjson").read_text().splitlines()]
+    assert all(line["psnr"] > 0 and 0 < line["ssim"] <= 1 for line in lines[1:])
+    with Image.open(tmp_path / "walk.gif") as gif:
+        assert gif.size[0] > 3 * gif.size[1]  # two branches of two pictures
+    photo = str(tmp_path / "sheet.png")
+    assert play.main(["--model", "toy", "--scene", photo, "--truth", "--headless"]) == 2
+    assert "leave it out" in capsys.readouterr().err
 
 
 def test_a_script_of_waits_alone_is_no_division_by_nothing(
