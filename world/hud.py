@@ -211,7 +211,7 @@ class Hud:
             next_step = f" · next: {overlay.chosen}" if overlay.chosen else ""
             overlays.draw_chip(surface, f"Paused{next_step} · N makes one step", top, size)
         elif game.doing == "step" and game.doing_for > LONG and not overlay.hidden:
-            overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", notice, size)
+            overlays.draw_chip(surface, overlays.way_out(game), notice, size, place.width - 2 * size)
         elif game.reopens and game.reopening is not None and game.state is not None:
             overlays.draw_chip(surface, f"Walking the session again: {game.reopening.told}", top, size)
         elif self.truth.shown and self.truth.at(game, game.timeline.here) is None:

@@ -28,6 +28,14 @@ def patience(game: Game) -> str:
     return f"{game.doing_for:.0f} s so far. Large models take minutes the first time; Esc leaves."
 
 
+def way_out(game: Game) -> str:
+    """How a step that takes long is ended, and why it may take so long."""
+    if lost := getattr(game.model, "lost", ""):  # as world.client has
+        return f"Esc gives this step up; {lost}"
+    early = game.model is not None and "preview" in game.model.spec.supports
+    return f"Esc gives this step up{', Enter takes it as it is' if early else ''}"
+
+
 def draw_pulse(surface: pygame.Surface, place: Rect, size: int, seconds: float) -> None:
     """A short bar that wanders along the frame's lower edge while the model thinks."""
     width, height = place.width // 5, max(3, size // 4)
