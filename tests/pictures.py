@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from scenes.floor import floor_of
 from scenes.library import scene_names
 from world import models, window
 from world.game import Game
+from world.hud import LONG
 from world.making import Options, begun
 from world.player import Player
 from world.quest import Quest
@@ -104,12 +106,12 @@ def main() -> None:
             at.press(up, up, left)
             at.settle()
             at.save("task")
-        with seated(out, "gallery:orange", sampler=PRESETS["quality"], ahead=0) as at:
+        with seated(out, "gallery:orange", sampler=replace(PRESETS["quality"], num_timesteps=75), ahead=0) as at:
             at.press(up)
             at.settle()
             pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=right))
             pygame.event.post(pygame.event.Event(pygame.KEYUP, key=right))
-            at.until(lambda: at.game.doing == "step" and at.game.watch.frame is not None and at.game.watch.share > 0.5)
+            at.until(lambda: at.game.watch.frame is not None and at.game.watch.share > 0.5 and at.game.doing_for > LONG)
             at.save("preview")
         with seated(out, "tabletop:duck") as at:
             at.press(pygame.K_t, pygame.K_z, pygame.K_z, pygame.K_z, pygame.K_a, pygame.K_a, up, pygame.K_z, pygame.K_z)
