@@ -210,15 +210,15 @@ def test_a_replay_that_differs_says_so(recorded: Path, tmp_path: Path, capsys: p
     ("arguments", "message"),
     [
         (["--replay"], "name its file"),
-        (["{session}", "--seed", "3"], "leave --seed out"),
+        (["{folder}/session.json", "--seed", "3"], "leave --seed out"),
         (["{folder}/none.json"], "there is no session"),
         (["--look-ahead", "99"], "0 to 32, got 99"),
     ],
 )
 def test_wrong_words_about_sessions_get_one_sentence(
-    arguments: list[str], message: str, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [a.format(session=recorded, folder=tmp_path) for a in arguments]
+    given = [a.format(folder=tmp_path) for a in arguments]
     assert play.main(["--headless", *given]) == 2
     assert message in capsys.readouterr().err
 
