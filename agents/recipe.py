@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from world.tasks import PIXELS, JudgedBy, PlacesKind, TaskName, TaskSettings
+from world.types import Scene
 
 MOVES: dict[str, tuple[str, ...]] = {
     "ReachGoal": ("forward", "left", "right"),
@@ -61,3 +66,11 @@ class Recipe:
         return TaskSettings(
             self.task, observe=seen, judged_by=self.judged_by, eyes=self.eyes, places=places or self.places
         )
+
+
+def numbers_of(moves: Sequence[str], scene: Scene) -> NDArray[np.int64]:
+    """The numbers of the named actions in the scene's vocabulary. Raises ValueError for one that it has not."""
+    by_name = {action.name: i for i, action in enumerate(scene.actions)}
+    if unknown := [move for move in moves if move not in by_name]:
+        raise ValueError(f"{scene.name!r} has no move {unknown[0]!r}: it has {', '.join(by_name)}")
+    return np.array([by_name[move] for move in moves], np.int64)
