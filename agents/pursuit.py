@@ -25,6 +25,8 @@ from world import cli, models
 from world.looks import Looks
 from world.types import Scene, WorldModel
 
+_MEASURES = {name: title for name, title in TITLES.items() if name != "reward"}
+
 
 class Alone:
     """A Player of agents that each play one episode: `make` makes them from its number. `numbers` are those that the
@@ -75,12 +77,12 @@ def _pursue(args: argparse.Namespace) -> None:
     recipe = Recipe(scene=args.scene, max_episode_steps=args.limit)
     search = Search(args.method, args.depth, args.width, elites=min(Search().elites, args.width))
     truth, console = models.load("sim"), Console(stderr=True)
-    table = Table("", *TITLES.values(), title=f"{args.episodes} goals in {scene.name}, {args.limit} moves", box=None)
+    table = Table("", *_MEASURES.values(), title=f"{args.episodes} goals in {scene.name}, {args.limit} moves", box=None)
 
     def play(name: str, player: Player) -> None:
         with console.status(name):
             found = score(player, truth, scene, recipe, args.episodes).estimates()
-        table.add_row(name, *(cell(found[measure]) for measure in TITLES))
+        table.add_row(name, *(cell(found[measure]) for measure in _MEASURES))
 
     try:
         play("chance", Chance(numbers_of(recipe.moves, scene)))

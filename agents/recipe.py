@@ -22,7 +22,7 @@ MOVES: dict[str, tuple[str, ...]] = {
 class Recipe:
     """What is learnt, where, and with which of PPO's numbers; the same in a dream and in the simulator.
 
-    What makes ReachGoal learnable in minutes: goals a stroll of 2 to 8 moves away (`world.places`), the three moves
+    What makes ReachGoal learnable in minutes: goals 3 to 8 moves away (`world.places`), the three moves
     that such a way is made of, the goal's picture beside the frame and their difference in one small network, and a
     reward by the poses, which tells at every step whether it was a good one; the policy itself sees pictures alone. A
     likeness of pictures says little until one is almost there (`judged_by="picture"` is there to compare).
@@ -38,11 +38,11 @@ class Recipe:
     places: PlacesKind = "free"
     num_envs: int = 32
     max_episode_steps: int = 16
-    num_steps: int = 32  # of every row between two updates
-    batch_size: int = 256
+    num_steps: int = 16  # of every row between two updates
+    batch_size: int = 128
     num_epochs: int = 4
     learning_rate: float = 5e-4
-    gamma: float = 0.95
+    gamma: float = 0.9
     entropy: float = 0.01
 
     def __post_init__(self) -> None:

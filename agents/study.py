@@ -32,6 +32,7 @@ from scenes.estimates import Estimate, mean, ratio
 from world import models
 from world.errors import WorldError
 from world.files import atomic_path, atomic_write_text
+from world.types import WorldModel
 
 TRUTH = "sim"
 NUM_MILESTONES = NUM_RANKED = 8  # policies of different strength whose returns are compared
@@ -107,7 +108,7 @@ def study(
         have = [steps for steps in plan.milestones if _reached(plan, out, steps)]
         if not have:
             raise WorldError(
-                f"not every run made {plan.milestones[0]} steps yet: the same command goes on, with more time"
+                f"not every run has made {plan.milestones[0]} steps yet: give the same command more minutes"
             )
         exams = {kind: _exams(plan, out, kind, have[-1]) for kind in ("dream", "truth", "chance", "copying")}
         ranked = _ranked(plan, out, have)
@@ -142,8 +143,12 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 def _crew(processes: int) -> Iterator[Pool]:
     """Processes that share the cards and the cores; a single one is a thread of this process."""
     if processes == 1:
-        with ThreadPool(1) as pool:
-            yield pool
+        try:
+            with ThreadPool(1) as pool:
+                yield pool
+        finally:
+            while _worlds:
+                _worlds.popitem()[1].close()
         return
     cards = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
     spawn = multiprocessing.get_context("spawn")
@@ -169,14 +174,23 @@ def _wait(crew: Pool, work: Callable[..., None], jobs: Sequence[tuple[Any, ...]]
     made.get()
 
 
+_worlds: dict[str, WorldModel] = {}  # open in this process: loading takes seconds
+
+
+def _world(address: str) -> WorldModel:
+    if address not in _worlds:
+        _worlds[address] = models.load(address)
+    return _worlds[address]
+
+
 def _train(plan: Plan, out: Path, kind: str, seed: int, steps: int, until: float) -> None:
     """Brings one run to a milestone, and keeps its policy as it is there."""
     folder = run_folder(out, kind, seed)
     kept = _kept(folder, steps)
-    if kept.is_file():
+    if kept.is_file() or time.time() >= until:
         return
     recipe = replace(plan.recipe, seed=seed, model=plan.recipe.model if kind == "dream" else TRUTH)
-    if train(recipe, folder, steps, until=until) == steps:
+    if train(recipe, folder, steps, model=_world(recipe.model), until=until) == steps:
         with atomic_path(kept) as partial:
             shutil.copyfile(folder / POLICY, partial)
 
@@ -218,11 +232,7 @@ def _score(plan: Plan, exam: _Exam) -> None:
     baselines = {"chance": Chance, "copying": CopyLast}
     known = isinstance(exam.player, str)
     player = baselines[exam.player](numbers, exam.seed) if known else PolicyAgent(exam.player, scene)
-    model = models.load(exam.model)
-    try:
-        found = score(player, model, scene, plan.recipe, plan.episodes)
-    finally:
-        model.close()
+    found = score(player, _world(exam.model), scene, plan.recipe, plan.episodes)
     means = {name: float(getattr(found, name).mean()) for name in TITLES}
     atomic_write_text(exam.file, json.dumps(means) + "\n")
 
