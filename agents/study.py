@@ -14,9 +14,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.pool import Pool, ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,13 @@ from agents.ppo import POLICY, train
 from agents.recipe import Recipe, numbers_of
 from agents.scoring import TITLES, Chance, CopyLast, score
 from scenes.estimates import Estimate, mean, ratio
+from scenes.many_eyes import ManyEyes
 from world import models
 from world.errors import WorldError
 from world.files import atomic_path, atomic_write_text
 from world.types import WorldModel
+
+Watch = Callable[[], None]
 
 TRUTH = "sim"
 NUM_MILESTONES = NUM_RANKED = 8  # policies of different strength whose returns are compared
@@ -91,16 +94,14 @@ class _Exam:
     model: str
 
 
-def study(
-    plan: Plan, out: Path, processes: int = 1, minutes: float = math.inf, watch: Callable[[], None] = lambda: None
-) -> Result:
+def study(plan: Plan, out: Path, processes: int = 1, minutes: float = math.inf, watch: Watch = lambda: None) -> Result:
     """Trains and scores everything, and writes study.json beside the runs; `watch` is called every second meanwhile.
 
     After `_TRAINING` of the minutes no run is trained any further in this call. Raises WorldError where the time was
     up before every run had come to the first milestone; else as `train` does.
     """
     until = time.time() + 60 * minutes * _TRAINING
-    with _crew(min(processes, len(plan.runs))) as crew:
+    with _crew(plan, processes) as crew:
         for steps in plan.milestones:
             _wait(crew, _train, [(plan, out, *run, steps, until) for run in plan.runs], watch)
             if not _reached(plan, out, steps):
@@ -140,47 +141,59 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 @contextmanager
-def _crew(processes: int) -> Iterator[Pool]:
+def _crew(plan: Plan, processes: int) -> Iterator[Executor]:
     """Processes that share the cards and the cores; a single one is a thread of this process."""
     if processes == 1:
         try:
-            with ThreadPool(1) as pool:
-                yield pool
+            with ThreadPoolExecutor(1) as crew:
+                yield crew
         finally:
             while _worlds:
                 _worlds.popitem()[1].close()
         return
     cards = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    eyes = max(1, (os.cpu_count() or 1) // min(processes, len(plan.seeds)))
     spawn = multiprocessing.get_context("spawn")
-    told = cards.split(","), max(1, (os.cpu_count() or 1) // processes), spawn.Value("i", 0)
-    with spawn.Pool(processes, _begin, told) as pool:
-        yield pool
-
-
-def _begin(cards: Sequence[str], threads: int, count: Any) -> None:
-    """Makes a process use one of the cards and its part of the cores."""
-    with count.get_lock():
-        number, count.value = count.value, count.value + 1
-    os.environ["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
-    os.environ["LP_NUM_THREADS"] = str(threads)  # of Mesa, which draws for the simulator where there is no display
-    torch.set_num_threads(threads)
-
-
-def _wait(crew: Pool, work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], watch: Callable[[], None]) -> None:
-    made = crew.starmap_async(work, jobs, chunksize=1)
-    while not made.ready():
-        made.wait(1.0)
-        watch()
-    made.get()
+    told = cards.split(","), eyes, spawn.Value("i", 0)
+    with ProcessPoolExecutor(processes, spawn, _begin, told) as crew:
+        yield crew
 
 
 _worlds: dict[str, WorldModel] = {}  # open in this process: loading takes seconds
+_num_eyes = 1  # processes that draw for a simulator of this process
+
+
+def _begin(cards: Sequence[str], num_eyes: int, count: Any) -> None:
+    """Makes a process use one of the cards and its part of the cores."""
+    global _num_eyes
+    with count.get_lock():
+        number, count.value = count.value, count.value + 1
+    os.environ["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
+    os.environ["LP_NUM_THREADS"] = "1"  # of Mesa, which draws where there is no display: processes serve better
+    torch.set_num_threads(1)
+    _num_eyes = num_eyes
 
 
 def _world(address: str) -> WorldModel:
     if address not in _worlds:
-        _worlds[address] = models.load(address)
+        _worlds[address] = ManyEyes(_num_eyes) if address == TRUTH and _num_eyes > 1 else models.load(address)
     return _worlds[address]
+
+
+def _wait(
+    crew: Executor, work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], watch: Callable[[], None]
+) -> None:
+    """Has all jobs done; the first that fails ends the study."""
+    left = {crew.submit(work, *job) for job in jobs}
+    try:
+        while left:
+            done, left = wait(left, timeout=1.0)
+            watch()
+            for job in done:
+                job.result()
+    finally:
+        for job in left:
+            job.cancel()
 
 
 def _train(plan: Plan, out: Path, kind: str, seed: int, steps: int, until: float) -> None:
