@@ -70,6 +70,7 @@ def train(
             batch_size=min(recipe.batch_size, recipe.num_envs * recipe.num_steps),
             n_epochs=recipe.num_epochs,
             gamma=recipe.gamma,
+            gae_lambda=recipe.gae_lambda,
             ent_coef=recipe.entropy,
             policy_kwargs=POLICY_KWARGS,
             seed=recipe.seed + done,

@@ -22,10 +22,10 @@ MOVES: dict[str, tuple[str, ...]] = {
 class Recipe:
     """What is learnt, where, and with which of PPO's numbers; the same in a dream and in the simulator.
 
-    What makes ReachGoal learnable in minutes: goals 3 to 8 moves away (`world.places`), the three moves
-    that such a way is made of, the goal's picture beside the frame and their difference in one small network, and a
-    reward by the poses, which tells at every step whether it was a good one; the policy itself sees pictures alone. A
-    likeness of pictures says little until one is almost there (`judged_by="picture"` is there to compare).
+    What makes ReachGoal learnable in minutes: goals 3 to 8 moves away (`world.places`), the three moves that such
+    a way is made of, the goal's picture beside the frame and their difference in one small network, and a reward by the
+    poses, which tells at every step whether it was a good one; the policy itself sees pictures alone. A likeness of
+    pictures says little until one is almost there (`judged_by="picture"` is there to compare).
     Raises ValueError naming what is wrong.
     """
 
@@ -43,6 +43,7 @@ class Recipe:
     num_epochs: int = 4
     learning_rate: float = 5e-4
     gamma: float = 0.9
+    gae_lambda: float = 0.8  # what a step gains is told at once, so little need be looked ahead
     entropy: float = 0.01
 
     def __post_init__(self) -> None:
