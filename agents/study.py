@@ -39,6 +39,7 @@ Watch = Callable[[], None]
 
 TRUTH = "sim"
 NUM_MILESTONES = NUM_RANKED = 8  # policies of different strength whose returns are compared
+_BASELINES = {"chance": Chance, "copying": CopyLast}
 _TRAINING = 0.75  # share of the minutes; the rest is for scoring
 
 
@@ -89,7 +90,7 @@ class _Exam:
     """A score to be made: who plays in which world, and the file that keeps the means."""
 
     file: Path
-    player: Path | str  # a policy, "chance" or "copying"
+    player: str  # "chance", "copying", or the path of a policy
     seed: int
     model: str
 
@@ -111,7 +112,7 @@ def study(plan: Plan, out: Path, processes: int = 1, minutes: float = math.inf, 
             raise WorldError(
                 f"not every run has made {plan.milestones[0]} steps yet: give the same command more minutes"
             )
-        exams = {kind: _exams(plan, out, kind, have[-1]) for kind in ("dream", "truth", "chance", "copying")}
+        exams = {kind: _exams(plan, out, kind, have[-1]) for kind in ("dream", "truth", *_BASELINES)}
         ranked = _ranked(plan, out, have)
         wanted = [exam for some in (*exams.values(), *ranked) for exam in some]
         _wait(crew, _score, [(plan, exam) for exam in dict.fromkeys(wanted)], watch)
@@ -167,7 +168,7 @@ def _begin(cards: Sequence[str], num_eyes: int, count: Any) -> None:
     """Makes a process use one of the cards and its part of the cores."""
     global _num_eyes
     with count.get_lock():
-        number, count.value = count.value, count.value + 1
+        number, count.value = int(count.value), count.value + 1
     os.environ["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
     os.environ["LP_NUM_THREADS"] = "1"  # of Mesa, which draws where there is no display: processes serve better
     torch.set_num_threads(1)
@@ -218,21 +219,22 @@ def _reached(plan: Plan, out: Path, steps: int) -> bool:
 
 def _exams(plan: Plan, out: Path, kind: str, steps: int) -> list[_Exam]:
     """All seeds of a kind of agent, in the truth."""
-    if kind in ("chance", "copying"):
+    if kind in _BASELINES:
         return [_Exam(out / f"{kind}-{seed}-of-{plan.episodes}.json", kind, seed, TRUTH) for seed in plan.seeds]
     return [_exam(plan, run_folder(out, kind, seed), steps, TRUTH) for seed in plan.seeds]
 
 
 def _exam(plan: Plan, folder: Path, steps: int, model: str) -> _Exam:
     where = "truth" if model == TRUTH else "dream"
-    return _Exam(folder / f"score-{steps}-in-{where}-of-{plan.episodes}.json", _kept(folder, steps), 0, model)
+    return _Exam(folder / f"score-{steps}-in-{where}-of-{plan.episodes}.json", str(_kept(folder, steps)), 0, model)
 
 
 def _ranked(plan: Plan, out: Path, have: Sequence[int]) -> tuple[list[_Exam], list[_Exam]]:
     """Policies of the runs in the dream as they were on their way, in the dream and in the truth."""
-    all_of_them = [(run_folder(out, "dream", seed), steps) for steps in have for seed in plan.seeds]
-    some = np.linspace(0, len(all_of_them) - 1, min(NUM_RANKED, len(all_of_them))).round().astype(int)
-    dream, true = ([_exam(plan, *all_of_them[i], model) for i in some] for model in (plan.recipe.model, TRUTH))
+    grown = [(run_folder(out, "dream", seed), steps) for steps in have for seed in plan.seeds]
+    some = np.linspace(0, len(grown) - 1, min(NUM_RANKED, len(grown))).round()
+    picked = [grown[int(i)] for i in some]
+    dream, true = ([_exam(plan, *one, model) for one in picked] for model in (plan.recipe.model, TRUTH))
     return dream, true
 
 
@@ -242,9 +244,8 @@ def _score(plan: Plan, exam: _Exam) -> None:
         return
     scene = models.load_scene(plan.recipe.scene)
     numbers = numbers_of(plan.recipe.moves, scene)
-    baselines = {"chance": Chance, "copying": CopyLast}
-    known = isinstance(exam.player, str)
-    player = baselines[exam.player](numbers, exam.seed) if known else PolicyAgent(exam.player, scene)
+    baseline = _BASELINES.get(exam.player)
+    player = baseline(numbers, exam.seed) if baseline else PolicyAgent(exam.player, scene)
     found = score(player, _world(exam.model), scene, plan.recipe, plan.episodes)
     means = {name: float(getattr(found, name).mean()) for name in TITLES}
     atomic_write_text(exam.file, json.dumps(means) + "\n")
