@@ -205,6 +205,5 @@ def _progress() -> Progress:
 def _need_packages() -> None:
     try:
         import stable_baselines3  # noqa: F401 (whether it is there)
-        import tensorboard  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModelError(f"learning needs {error.name}: pip install -e '.[agents]' in the repository") from error

@@ -1,6 +1,7 @@
 """Learning in a world: stable-baselines3's PPO on the batched environment, in a dream as in the simulator.
 
-A folder holds policy.safetensors (the newest), curve.ndjson (how well it did between updates) and TensorBoard's files.
+A folder holds policy.safetensors (the newest), curve.ndjson (how well it did between updates) and, where TensorBoard
+is installed, its files.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +80,7 @@ def train(
         if done:
             load_into(ppo, path)
         out.mkdir(parents=True, exist_ok=True)
-        ppo.set_logger(configure(str(out), ["tensorboard"]))
+        ppo.set_logger(configure(str(out), ["tensorboard"] if find_spec("tensorboard") else []))
         points = [point for point in read_curve(out) if point.steps <= done]
         keeper = _Keeper(recipe, out, points, watch, until)
         ppo.learn(steps - done, callback=keeper, reset_num_timesteps=False)
