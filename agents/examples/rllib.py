@@ -62,7 +62,7 @@ def main() -> None:
             num_envs_per_env_runner=args.rows,
             gym_env_vectorize_mode="vector_entry_point",
         )
-        .rl_module(model_config=DefaultModelConfig(conv_filters=[[32, 4, 2], [64, 4, 2], [64, 4, 2]]))
+        .rl_module(model_config=DefaultModelConfig(conv_filters=[(32, 4, 2), (64, 4, 2), (64, 4, 2)]))
         .training(
             gamma=0.9,
             lambda_=0.8,
