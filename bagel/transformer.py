@@ -48,11 +48,12 @@ class Expert(nn.Module):
         self.gate_up = nn.Linear(c.hidden_size, 2 * c.intermediate_size, bias=False)
         self.down = nn.Linear(c.intermediate_size, c.hidden_size, bias=False)
 
-    def queries(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normed q, k and plain v, before the rotation: [B, T, heads, K]."""
+    def queries(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated q, k and plain v of rows [B, T, D]: [B, heads, T, K]."""
         qkv = self.qkv(self.input_norm(x)).unflatten(-1, (-1, self.head_dim))
         q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], dim=-2)
-        return self.q_norm(q), self.k_norm(k), v
+        q, k = rotate(self.q_norm(q), rope), rotate(self.k_norm(k), rope)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def finish(self, x: Tensor, attention: Tensor) -> Tensor:
         """Residuals of attention [B, T, H * K] and SwiGLU."""
@@ -62,7 +63,7 @@ class Expert(nn.Module):
 
 
 class Layer(nn.Module):
-    """Knows not which layer it is, so that all layers share one compiled form."""
+    """Two experts, who meet in attention."""
 
     def __init__(self, c: LanguageConfig) -> None:
         super().__init__()
@@ -92,13 +93,14 @@ class Layer(nn.Module):
     def queries(self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated q, k and plain v of all rows: [B, heads, T, K]."""
         if gen.shape[1] == 0:
-            q, k, v = self.und.queries(und)
-        elif und.shape[1] == 0:
-            q, k, v = self.gen.queries(gen)
-        else:
-            pairs = zip(self.und.queries(und), self.gen.queries(gen), strict=True)
-            q, k, v = (torch.cat(pair, dim=1) for pair in pairs)
-        return rotate(q, rope).transpose(1, 2), rotate(k, rope).transpose(1, 2), v.transpose(1, 2)
+            return self.und.queries(und, rope)
+        if und.shape[1] == 0:
+            return self.gen.queries(gen, rope)
+        (cos, sin), split = rope, und.shape[1]
+        ours = self.und.queries(und, (cos[:, :split], sin[:, :split]))
+        theirs = self.gen.queries(gen, (cos[:, split:], sin[:, split:]))
+        q, k, v = (torch.cat(pair, dim=2) for pair in zip(ours, theirs, strict=True))
+        return q, k, v
 
 
 class Transformer(nn.Module):
