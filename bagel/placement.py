@@ -22,7 +22,7 @@ from world.errors import ModelError
 
 _log = logging.getLogger(__name__)
 
-Parallel = Literal["auto", "layers", "guidance", "tensor"]
+Parallel = Literal["auto", "layers", "guidance", "tensor", "guidance+tensor"]
 GIB = 1 << 30
 RESERVE = GIB  # of a card's free memory, for what is computed: kernels, activations, the autoencoder's pictures
 
@@ -49,7 +49,7 @@ class Loading:
     devices: tuple[str, ...] = ()
     parallel: Parallel = "auto"
     attention: str = "auto"  # a name of kernels.KERNELS
-    compile: bool = False  # layers and, on one card, whole evaluations: a minute at the start, faster ever after
+    compile: bool = False  # experts and, on one card, whole evaluations: a minute at the start, faster ever after
     share: Share | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bagel.__main__ import main
 from bagel.bundle import Bundle
-from bagel.crew import Crew, as_it_is
+from bagel.crew import Crew, as_it_is, divide
 from bagel.generate import Conversation, ask
 from bagel.placement import GIB, Loading, Parallel, Placement, arrange, split_layers
 from bagel.verify import run_case
@@ -77,7 +77,11 @@ def test_what_stays_away_is_announced_with_its_price(golden: Path, caplog: pytes
     assert "every evaluation waits about" in caplog.text
 
 
-@pytest.fixture(scope="module", params=[("tensor", 2), ("tensor", 3), ("guidance", 2), ("guidance", 3)], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[("tensor", 2), ("tensor", 3), ("guidance", 2), ("guidance", 3), ("guidance+tensor", 4)],
+    ids=str,
+)
 def crew(request: pytest.FixtureRequest, golden: Path) -> Iterator[Crew[Checkpoint]]:
     parallel: Parallel
     parallel, count = request.param
@@ -115,10 +119,10 @@ def test_what_a_mate_cannot_load_is_said_and_no_process_stays(golden: Path) -> N
         Crew(golden, None, Loading(devices=("cpu", "abacus"), parallel="guidance"), as_it_is)
 
 
-def test_divided_matrices_are_not_compiled_and_that_is_said(golden: Path) -> None:
-    how = Loading(devices=("cpu", "cpu"), parallel="tensor", compile=True)
-    with pytest.raises(ValueError, match="leave out --compile"):
-        Crew(golden, None, how, as_it_is)
+def test_guidance_and_tensor_together_need_an_even_number_of_cards_from_four_on() -> None:
+    assert [divide("guidance+tensor", count) for count in (4, 6, 8)] == [(2, 2), (3, 2), (2, 4)]
+    with pytest.raises(ValueError, match="takes 4, 6, 8"):
+        divide("guidance+tensor", 3)
 
 
 def test_the_command_line_takes_devices(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
