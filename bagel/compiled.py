@@ -182,11 +182,10 @@ class Buffer:
             self.result = self._run(self._attend_any())
 
     def _run(self, attend: Attend) -> Tensor:
-        c = self.model.transformer.config
         gen = self.model.embed_latents(self.x_t, self.t, self.grid)
         und = self.markers.repeat(len(gen), 1, 1)
-        turned = (self.positions.expand(-1, rows.shape[1]) for rows in (und, gen))  # a picture takes one position
-        und_rope, gen_rope = (rotary(positions, c.head_dim, c.rope_theta, gen.dtype) for positions in turned)
+        positions = self.positions.expand(-1, 2 + self.x_t.shape[1])  # a picture takes one position
+        und_rope, gen_rope = rotary(positions, 2, self.model.transformer.config, gen.dtype)
         layers = [layer for layer in self.model.transformer.layers if isinstance(layer, Layer)]
         with self.streams.beside():
             und_q = self._store(0, 0, *layers[0].und.queries(und, und_rope))

@@ -188,10 +188,11 @@ class _Carry:
         self.source: Any = None
 
     def __call__(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        und, gen, rope, attend = args
-        if rope is not self.source:
-            self.source, self.rope = rope, tuple(part.to(self.device) for part in rope)
-        return und.to(self.device), gen.to(self.device), self.rope, attend
+        und, gen, ropes, attend = args
+        if ropes is not self.source:
+            self.source = ropes
+            self.ropes = tuple(tuple(part.to(self.device) for part in rope) for rope in ropes)
+        return und.to(self.device), gen.to(self.device), self.ropes, attend
 
 
 class _Visit:
