@@ -114,8 +114,9 @@ class Batch:
             bias = self._bias[..., :end]
         if bias is not None:
             return attention(q, keys[:, :, :end], values[:, :, :end], self._near(bias, q.device))
+        kernel = self.kernel if q.is_cuda else attention  # chosen for the card; a layer may lie on the CPU
         parts = [
-            self.kernel(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
+            kernel(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
             for a, b, length in self._runs
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

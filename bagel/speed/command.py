@@ -20,7 +20,7 @@ from world.settings import PRESETS, SamplerConfig
 if TYPE_CHECKING:
     from bagel.weights import Checkpoint
 
-MEASURES = ("walk", "frame", "table", "cards", "loading", "precision", "approximations", "batch")
+MEASURES = ("walk", "frame", "table", "cards", "replicas", "loading", "precision", "approximations", "batch")
 
 
 def add_bench(commands: Any) -> None:
@@ -52,8 +52,7 @@ def run_bench(chosen: argparse.Namespace) -> int:
     measure = chosen.measure or ("frame" if is_random else "walk")
     if measure == "walk":
         return _walk(chosen)
-    run = {"frame": _frame, "table": _table, "cards": _cards, "loading": _loading, "precision": _precision}
-    result, lines = (run | {"batch": _batch, "approximations": _approximations})[measure](chosen)
+    result, lines = _RUN[measure](chosen)
     print(json.dumps(result, indent=2) if chosen.json else "\n".join(lines))
     return 0
 
@@ -154,6 +153,17 @@ def _cards(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     deadline = time.time() + 60 * chosen.minutes
     trial = Trial(config_of(chosen.model), random_checkpoint, how, _sizes(chosen), _sampler(chosen), deadline)
     return _told(compare_cards(trial, chosen.ways.split(",") if chosen.ways else WAYS), as_markdown)
+
+
+def _replicas(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.replicas import measure_replicas
+
+    found = measure_replicas(chosen.model, loading_of(chosen).devices or ("cpu", "cpu"), _sampler(chosen))
+    line = (
+        f"{', '.join(found.devices)}: a step takes {found.undisturbed:.2f} s, {found.killed:.2f} s where its server is "
+        f"killed half way; the frames differ by {found.apart} of 255"
+    )
+    return asdict(found), [line]
 
 
 def _told(rows: Iterable[Any], as_markdown: Callable[[Sequence[Any]], list[str]]) -> tuple[Any, list[str]]:
@@ -259,3 +269,15 @@ def _sizes(chosen: argparse.Namespace) -> tuple[tuple[int, int], ...]:
 
 def _sampler(chosen: argparse.Namespace) -> SamplerConfig:
     return cli.sampler_of(chosen) or PRESETS[cli.default_preset(chosen.model)]
+
+
+_RUN = {
+    "frame": _frame,
+    "table": _table,
+    "cards": _cards,
+    "replicas": _replicas,
+    "loading": _loading,
+    "precision": _precision,
+    "approximations": _approximations,
+    "batch": _batch,
+}

@@ -155,3 +155,19 @@ def test_layers_that_visit_a_card_give_the_same(
     away.model.transformer.layers[1].cpu()
     arrange(away.model.transformer, Placement(cuda, (cuda,) * 2, frozenset({1})))
     torch.testing.assert_close(painted(away, pictures[0]).cpu(), painted(checkpoint, pictures[0]), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("parallel", "count"), [("tensor", 2), ("guidance", 2), ("guidance+tensor", 4), ("layers", 2)])
+def test_several_cards_paint_what_one_card_paints(
+    golden: Path, pictures: list[Image.Image], parallel: Parallel, count: int
+) -> None:
+    if torch.cuda.device_count() < count:
+        pytest.skip(f"needs {count} cards")
+    alone = painted(load(golden, "cuda", torch.float32), pictures[0]).cpu()
+    how = Loading("float32", devices=tuple(f"cuda:{i}" for i in range(count)), parallel=parallel)
+    crew = Crew(golden, None, how, as_it_is)
+    try:
+        torch.testing.assert_close(crew.run(painted, pictures[0]).cpu(), alone, rtol=2e-3, atol=2e-3)
+    finally:
+        crew.close()
