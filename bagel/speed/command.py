@@ -172,7 +172,8 @@ def _told(rows: Iterable[Any], as_markdown: Callable[[Sequence[Any]], list[str]]
     for row in rows:
         found.append(row)
         print(as_markdown([row])[-1], file=sys.stderr, flush=True)
-    return [asdict(row) for row in found], as_markdown(found)
+    known = [{name: None if value != value else value for name, value in asdict(row).items()} for row in found]
+    return known, as_markdown(found)  # JSON has no word for what is no number
 
 
 def _batch(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
