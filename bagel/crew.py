@@ -20,7 +20,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from bagel.branches import Team
-from bagel.placement import RESERVE, Loading, Share, num_bytes
+from bagel.placement import RESERVE, Loading, Share, divide, num_bytes
 from bagel.precision import PACKED, use_precision
 from bagel.shares import join
 from bagel.weights import Checkpoint, build, choose_device, load
@@ -45,19 +45,6 @@ def way_of(directory: Path, how: Loading) -> str:
     need = num_bytes(model, torch.bfloat16) + num_bytes(autoencoder, torch.float32)
     free = [torch.cuda.mem_get_info(d)[0] - RESERVE if d.type == "cuda" else need for d in devices]
     return "guidance" if min(free) >= need else "layers"
-
-
-def divide(way: str, count: int) -> tuple[int, int]:
-    """(processes that share the branches of guidance, processes that share every matrix): their product is `count`.
-
-    Raises ValueError where so many processes cannot do both.
-    """
-    if way != "guidance+tensor":
-        return (count, 1) if way == "guidance" else (1, count)
-    if count < 4 or count % 2:
-        raise ValueError(f"guidance+tensor takes 4, 6, 8 ... devices, got {count}: choose guidance or tensor")
-    teams = 3 if count % 3 == 0 else 2  # three branches are guided
-    return teams, count // teams
 
 
 class Crew(Generic[T]):

@@ -78,6 +78,19 @@ class Placement:
         return torch.device("cpu") if index in self.offloaded else self.layers[index]
 
 
+def divide(way: str, count: int) -> tuple[int, int]:
+    """(processes that share the branches of guidance, processes that share every matrix): their product is `count`.
+
+    Raises ValueError where so many processes cannot do both.
+    """
+    if way != "guidance+tensor":
+        return (count, 1) if way == "guidance" else (1, count)
+    if count < 4 or count % 2:
+        raise ValueError(f"guidance+tensor takes 4, 6, 8 ... devices, got {count}: choose guidance or tensor")
+    teams = 3 if count % 3 == 0 else 2  # three branches are guided
+    return teams, count // teams
+
+
 def split_layers(home: int, layers: Sequence[int], room: Sequence[int]) -> list[int]:
     """The number of the device for each layer, neighbours together, all devices filled to about the same share.
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from bagel.__main__ import main
 from bagel.bundle import Bundle
-from bagel.crew import Crew, as_it_is, divide
+from bagel.crew import Crew, as_it_is
 from bagel.generate import Conversation, ask
-from bagel.placement import GIB, Loading, Parallel, Placement, arrange, split_layers
+from bagel.placement import GIB, Loading, Parallel, Placement, arrange, divide, split_layers
 from bagel.verify import run_case
 from bagel.weights import Checkpoint, load
 from world.errors import CancelledError, ModelError
