@@ -173,7 +173,7 @@ def _group(rank: int, groups: Sequence[range]) -> dist.ProcessGroup | None:
     """The one that a process is in; all processes make all of them, in the same order."""
     if len(groups) == 1:
         return None
-    made = [dist.new_group(list(members)) for members in groups]
+    made: list[Any] = [dist.new_group(list(members)) for members in groups]
     return next(group for group, members in zip(made, groups, strict=True) if rank in members)
 
 

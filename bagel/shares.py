@@ -7,6 +7,7 @@ number divides the key heads; where it does not, every process does all of atten
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -42,15 +43,15 @@ def join(transformer: Transformer, share: Share, group: dist.ProcessGroup | None
     """Adds up what the shares of a group (None: of all processes) make of a row, on a transformer that is filled."""
     c = transformer.config
 
-    @torch.compiler.disable  # compiled code ends before a sum and begins again behind it
     def add_up(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
         dist.all_reduce(result, group=group)
         return result
 
+    hook: Callable[..., Any] = torch.compiler.disable(add_up)  # compiled code ends before a sum and begins behind it
     for expert in _experts(transformer):
-        expert.down.register_forward_hook(add_up)
+        expert.down.register_forward_hook(hook)
         if heads_are_shared(c, share):
-            expert.out.register_forward_hook(add_up)
+            expert.out.register_forward_hook(hook)
     if heads_are_shared(c, share):  # what a layout of keys and values goes by
         transformer.config = replace(c, num_key_value_heads=c.num_key_value_heads // share.count)
 

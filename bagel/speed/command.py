@@ -18,6 +18,7 @@ from world.errors import ModelError
 from world.settings import PRESETS, SamplerConfig
 
 if TYPE_CHECKING:
+    from bagel.precision import Precision
     from bagel.weights import Checkpoint
 
 MEASURES = ("walk", "frame", "table", "cards", "replicas", "loading", "precision", "approximations", "batch")
@@ -126,7 +127,7 @@ def _table(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
 
     if chosen.reference is not None:
         check_reference(chosen.reference)
-    precisions = [check_precision(name) for name in (chosen.precision or "bfloat16").split(",")]
+    precisions: list[Precision] = [check_precision(name) for name in (chosen.precision or "bfloat16").split(",")]
     how = loading_of(argparse.Namespace(**vars(chosen) | {"precision": None}))
     found = measure_table(
         Request(

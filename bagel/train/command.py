@@ -18,6 +18,7 @@ from bagel.train import autoencoder as ae_training
 from bagel.train import data, vocabulary
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
+from bagel.train.parallel import Team, joined
 from bagel.train.run import RunConfig
 from bagel.train.validate import validate
 from bagel.weights import Checkpoint, build, choose_device, load, save
@@ -37,10 +38,12 @@ def autoencoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     _, _, tokenizer, config = build(args.config)
-    with _walks(args) as (walks, held_out):
+    with joined() as team, _walks(args, team) as (walks, held_out):
         c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
-        runs = _run_config(args, began, "ae")
+        runs = _run_config(args, began, "ae", team)
         ae, figures = ae_training.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
+        if not team.first:
+            return 0
     config = dataclasses.replace(config, autoencoder=ae.config)
     save(Checkpoint(Bagel(config), ae.cpu(), tokenizer, config), args.out, "float16")
     print(f"wrote {args.out}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
@@ -48,6 +51,11 @@ def autoencoder(args: argparse.Namespace) -> int:
 
 
 def world(args: argparse.Namespace) -> int:
+    with joined() as team:
+        return _world(args, team)
+
+
+def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     checkpoint = load(args.out, device, torch.float32)
@@ -55,9 +63,9 @@ def world(args: argparse.Namespace) -> int:
     checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
-    runs = _run_config(args, began, "world")
+    runs = _run_config(args, began, "world", team)
 
-    with _walks(args) as (walks, held_out):
+    with _walks(args, team) as (walks, held_out):
 
         def sample(step: int, optimizer: Optimizer) -> None:
             averaged = Bagel(checkpoint.config).to(device)
@@ -71,11 +79,12 @@ def world(args: argparse.Namespace) -> int:
         world_training.train(
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
         )
-    print(f"wrote {args.out}; look at it with: python -m scenes evaluate --model {args.out}")
+    if team.first:
+        print(f"wrote {args.out}; look at it with: python -m scenes evaluate --model {args.out}")
     return 0
 
 
-def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
+def _run_config(args: argparse.Namespace, began: float, part: str, team: Team) -> RunConfig:
     return RunConfig(
         out=args.out / "run" / part,
         minutes=args.minutes,
@@ -83,20 +92,21 @@ def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
         decay=args.decay,
         max_steps=args.max_steps,
         resume=args.resume,
+        team=team,
     )
 
 
 @contextmanager
-def _walks(args: argparse.Namespace) -> Iterator[tuple[data.Walks, data.Walks]]:
-    """The walks to learn from and a few held-out ones, kept in --data or gone at the end."""
+def _walks(args: argparse.Namespace, team: Team) -> Iterator[tuple[data.Walks, data.Walks]]:
+    """This process's part of the walks to learn from and a few held-out ones, kept in --data or gone at the end."""
     scenes = data.all_simulated(args.scenes)
-    train = data.DataConfig(
-        scenes, args.walks, first_seed=args.seed * 10**6, world=args.world, said=args.said, even=_EVEN
-    )
+    part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
+    first = args.seed * 10**6 + team.rank * part
+    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
     held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
-        root = args.data or Path(temporary)
+        root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
         yield (
-            data.generate(train, root / "train", args.workers),
-            data.generate(held_out, root / "held_out", args.workers),
+            data.generate(train, root / "train", workers),
+            data.generate(held_out, root / "held_out", workers),
         )
