@@ -63,9 +63,11 @@ def num_columns(needed: int) -> int:
 class Streams:
     """Two streams of a card: the one in front goes first wherever both could. A CPU does one thing after the other."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.front = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None
-        self._behind = torch.cuda.Stream(device) if device.type == "cuda" else None
+    def __init__(self, device: torch.device, front: int = -1, behind: int | None = 0) -> None:
+        """Priorities, the lower the sooner; without `behind` all runs in front. Others than these serve comparison."""
+        cuda = device.type == "cuda"
+        self.front = torch.cuda.Stream(device, priority=front) if cuda else None
+        self._behind = torch.cuda.Stream(device, priority=behind) if cuda and behind is not None else None
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
@@ -97,10 +99,10 @@ class Streams:
 class Evaluations:
     """Buffers and graphs of a model, by their shape; `Velocity` asks for them."""
 
-    def __init__(self, model: Bagel) -> None:
+    def __init__(self, model: Bagel, streams: Streams | None = None) -> None:
         self.model = model
         self.made = 0  # buffers so far: each is captured once
-        self._streams = Streams(model.device)
+        self._streams = streams or Streams(model.device)
         self._buffers: OrderedDict[tuple[int, int, int], Buffer] = OrderedDict()
 
     def hidden(

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from bagel.precision import Precision
     from bagel.weights import Checkpoint
 
-MEASURES = ("walk", "frame", "table", "cards", "replicas", "loading", "precision", "approximations", "batch")
+MEASURES = (
+    "walk",
+    "frame",
+    "evaluation",
+    "table",
+    "cards",
+    "replicas",
+    "loading",
+    "precision",
+    "approximations",
+    "batch",
+)
 
 
 def add_bench(commands: Any) -> None:
@@ -117,6 +128,23 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
         )
         result |= {"reference": asdict(other)}
     return result, lines
+
+
+def _evaluation(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.evaluation import kernel_times, measure_evaluations, product_rates
+
+    if not chosen.compile:
+        raise ValueError("a bench of evaluations is about compiled ones: add --compile")
+    first = (chosen.size or "512x512").partition(",")[0]
+    checkpoint = _checkpoint(argparse.Namespace(**vars(chosen) | {"size": first}))
+    rows = []
+    for row in measure_evaluations(checkpoint, _sizes(chosen)):
+        rows.append(asdict(row))
+        print(*rows[-1].values(), file=sys.stderr, flush=True)
+    lines = [f"{'size':12}{'markers':16}{'one branch':>12}{'three':>12}"]
+    lines += [f"{r['size']:12}{r['markers']:16}{r['one']:9.2f} ms{r['three']:9.2f} ms" for r in rows]
+    lines += [*kernel_times(checkpoint, _sizes(chosen)[0]), *product_rates(checkpoint)]
+    return {"evaluations": rows, "lines": lines}, lines
 
 
 def _table(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
@@ -275,6 +303,7 @@ def _sampler(chosen: argparse.Namespace) -> SamplerConfig:
 
 _RUN = {
     "frame": _frame,
+    "evaluation": _evaluation,
     "table": _table,
     "cards": _cards,
     "replicas": _replicas,

@@ -13,8 +13,10 @@ from bagel.__main__ import main
 from bagel.placement import Loading
 from bagel.speed import cards, table
 from bagel.speed.cards import CardsTime, Trial, compare_cards
+from bagel.speed.evaluation import ARRANGEMENTS, kernel_times, measure_evaluations, product_rates
 from bagel.speed.random import config_of
 from bagel.speed.table import TableRow
+from bagel.weights import load
 from world.settings import SamplerConfig
 
 
@@ -42,6 +44,15 @@ def test_tables_tell_ratios_only_where_both_sides_were_measured() -> None:
     assert [line.split(" | ")[-2] for line in table.as_markdown(rows)[2:]] == ["4.50", "1.00", ""]
     lines = cards.as_markdown([CardsTime("tensor:2", "64x64", 50.0, 1.0, (3.0, 2.0), 1.6, 1e-2)])
     assert lines[2] == "| tensor:2 | 64x64 | 50.0 ms | 1.60 | 80% | 1.00 s | 3.0 + 2.0 | 1.0e-02 |"
+
+
+def test_evaluations_are_timed_in_every_arrangement(golden: Path) -> None:
+    checkpoint = load(golden, "cpu")
+    rows = list(measure_evaluations(checkpoint, [(32, 32)]))
+    assert [row.markers for row in rows] == list(ARRANGEMENTS)
+    assert all(row.one > 0 and row.three > 0 for row in rows)
+    assert kernel_times(checkpoint, (32, 32)) == []  # a card's
+    assert len(product_rates(checkpoint)) == 16
 
 
 def dies(what: object, device: str | None, how: Loading) -> Any:
