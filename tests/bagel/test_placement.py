@@ -79,7 +79,7 @@ def test_what_stays_away_is_announced_with_its_price(golden: Path, caplog: pytes
 
 @pytest.fixture(
     scope="module",
-    params=[("tensor", 2), ("tensor", 3), ("guidance", 2), ("guidance", 3), ("guidance+tensor", 4)],
+    params=[("tensor", 2), ("tensor", 3), ("guidance", 3), ("guidance+tensor", 4)],
     ids=str,
 )
 def crew(request: pytest.FixtureRequest, golden: Path) -> Iterator[Crew[Checkpoint]]:
