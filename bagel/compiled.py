@@ -165,7 +165,7 @@ class Buffer:
     def evaluate(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The last layer's output [R, N, D] for x_t [R, N, P] at time t []."""
         self.x_t.copy_(x_t)
-        self.t.copy_(t.reshape(1))
+        self.t.fill_(t.item())  # a number of the CPU: nothing is waited for
         if self.kv.is_cuda and self.x_t.shape[:2].numel() < LAUNCH_BOUND:
             if self.graph is None:
                 self._capture()
