@@ -75,7 +75,7 @@ class Streams:
         if self.front is None:
             yield
             return
-        outside = torch.cuda.current_stream()
+        outside = torch.cuda.current_stream(self.front.device)
         self.front.wait_stream(outside)
         with torch.cuda.stream(self.front):
             yield
