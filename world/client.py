@@ -98,6 +98,11 @@ class RemoteWorldModel:
     def spec(self) -> WorldSpec:
         return self._spec
 
+    @property
+    def lost(self) -> str:
+        """What is known of a server that has gone, for a person; "" while one is there."""
+        return self._link.state if "nobody listens" in self._link.state else ""
+
     def reset(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[State]:
         """States at the scenes' first starts. Equal arguments give equal states."""
         if len(scenes) != len(seeds):
