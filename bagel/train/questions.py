@@ -160,7 +160,7 @@ class Answering:
             len(row), dtype=torch.bool, device=und.device
         )
         config = model.config.language
-        rope = rotary(position, config.head_dim, config.rope_theta, und.dtype)
+        ropes = rotary(position, und.shape[1], config, und.dtype)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             # Plainly: on an H100 a run with torch's choice of kernel for these few masked rows turned to nan.
@@ -170,7 +170,7 @@ class Answering:
 
         gen = und[:, :0]
         for layer in model.transformer.layers:
-            und, gen = layer(und, gen, rope, attend)
+            und, gen = layer(und, gen, ropes, attend)
         logits = model.transformer.head(model.transformer.norm_und(und[:, -num_answer:]))
         there = torch.arange(num_answer, device=und.device) < asked.answer_rows[:, None] - 1
         return logits, asked.answer[:, 1:], there

@@ -161,10 +161,9 @@ class Objective:
             kept.copy_(new)
         ids = torch.cat((self.marks.expand(b, -1), ids.flatten(1)), 1)
         und = model.embed_ids(F.pad(ids, (0, layout.num_und - ids.shape[1])))
-        config = model.config.language
-        rope = rotary(layout.positions(lengths), config.head_dim, config.rope_theta, gen.dtype)
+        ropes = rotary(layout.positions(lengths), und.shape[1], model.config.language, gen.dtype)
         for layer in model.transformer.layers:
-            und, gen = layer(und, gen, rope, self.attend)
+            und, gen = layer(und, gen, ropes, self.attend)
         return model.llm2vae(model.transformer.norm_gen(gen[:, gen.shape[1] // 2 :]))
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
