@@ -9,17 +9,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from bagel.cli import directory_of
+from bagel.config import BagelConfig
 from bagel.model import Bagel
 from bagel.train import autoencoder as ae_training
-from bagel.train import data, vocabulary
+from bagel.train import data, recorded, vocabulary
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
 from bagel.train.run import RunConfig
+from bagel.train.table import read_table
 from bagel.train.validate import validate
+from bagel.transforms import fit
 from bagel.weights import Checkpoint, build, choose_device, load, save
 from bagel.world_model import BagelWorldModel
 from world.files import atomic_write_text
@@ -37,7 +42,7 @@ def autoencoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     _, _, tokenizer, config = build(args.config)
-    with _walks(args) as (walks, held_out):
+    with _walks(args, config) as (walks, held_out):
         c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
         runs = _run_config(args, began, "ae")
         ae, figures = ae_training.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
@@ -50,14 +55,16 @@ def autoencoder(args: argparse.Namespace) -> int:
 def world(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
-    checkpoint = load(args.out, device, torch.float32)
-    walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
-    checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
+    checkpoint = load(args.out if _holds_checkpoint(args.out) else directory_of(args.start), device, torch.float32)
+    if args.source is None:
+        walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
+        checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
     runs = _run_config(args, began, "world")
 
-    with _walks(args) as (walks, held_out):
+    with _walks(args, checkpoint.config) as (walks, held_out):
+        c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
+        c = world_training.with_room(c, checkpoint.tokenizer, walks.wordings)
 
         def sample(step: int, optimizer: Optimizer) -> None:
             averaged = Bagel(checkpoint.config).to(device)
@@ -86,17 +93,32 @@ def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
     )
 
 
+def _holds_checkpoint(folder: Path) -> bool:
+    return (folder / "llm_config.json").exists()
+
+
 @contextmanager
-def _walks(args: argparse.Namespace) -> Iterator[tuple[data.Walks, data.Walks]]:
+def _walks(args: argparse.Namespace, config: BagelConfig) -> Iterator[tuple[data.Walks, data.Walks]]:
     """The walks to learn from and a few held-out ones, kept in --data or gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="walks") as temporary:
+        root = args.data or Path(temporary)
+        yield _drawn(args, root) if args.source is None else _recorded(args, config, root)
+
+
+def _drawn(args: argparse.Namespace, root: Path) -> tuple[data.Walks, data.Walks]:
     scenes = data.all_simulated(args.scenes)
     train = data.DataConfig(
         scenes, args.walks, first_seed=args.seed * 10**6, world=args.world, said=args.said, even=_EVEN
     )
     held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
-    with tempfile.TemporaryDirectory(prefix="walks") as temporary:
-        root = args.data or Path(temporary)
-        yield (
-            data.generate(train, root / "train", args.workers),
-            data.generate(held_out, root / "held_out", args.workers),
-        )
+    return (
+        data.generate(train, root / "train", args.workers),
+        data.generate(held_out, root / "held_out", args.workers),
+    )
+
+
+def _recorded(args: argparse.Namespace, config: BagelConfig, root: Path) -> tuple[data.Walks, data.Walks]:
+    table = read_table(args.actions)
+    recording = recorded.open_recording(args.source, table)
+    name = table.scene or recording.name
+    return recorded.read(recording, name, config.walk.history + 1, partial(fit, config=config), root)
