@@ -13,24 +13,33 @@ from world import cli
 PARTS = {
     "ae": "train the autoencoder, and start a checkpoint directory",
     "world": "train the Mixture-of-Transformers of a checkpoint directory, or go on from another one's",
+    "lora": "fine-tune any checkpoint, the 7B too, by an adapter beside it",
 }
 
 
 def add_train(commands: Any) -> None:
     """The parser of `train`."""
-    parser = commands.add_parser("train", help="train a tiny BAGEL: its words, its autoencoder, its world")
+    parser = commands.add_parser(
+        "train", help="train a tiny BAGEL: its words, its autoencoder, its world; or fine-tune any"
+    )
     parts = parser.add_subparsers(title="parts", required=True, metavar="PART")
     part = parts.add_parser("words", help="learn a small tokenizer in Qwen2's form")
     part.add_argument("--out", type=Path, required=True, help="directory to write it to")
     part.set_defaults(run=run_train, part="words")
     for name, text in PARTS.items():
         part = parts.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        part.add_argument("--out", type=Path, required=True, help="checkpoint directory; logs and sheets in its run/")
+        part.add_argument(
+            "--out", type=Path, required=True, help="directory to write to; logs and sheets go to its run/"
+        )
         _add_data(part)
         _add_run(part)
         part.set_defaults(run=run_train, part=name)
         if name == "ae":
             part.add_argument("--config", type=Path, default=TINY, help="directory of the configs and the tokenizer")
+        elif name == "lora":
+            part.add_argument("--model", required=True, metavar="DIR", help="what is fine-tuned; 7b has random weights")
+            part.add_argument("--rank", type=cli.count, default=16, help="of the adapter's matrices")
+            part.add_argument("--rate", type=float, default=2e-4, help="of learning, before it warms up and falls")
         else:
             part.add_argument("--start", default="tiny", metavar="DIR", help="where --out holds no checkpoint yet")
 
@@ -38,7 +47,7 @@ def add_train(commands: Any) -> None:
 def run_train(chosen: argparse.Namespace) -> int:
     from bagel.train import command
 
-    parts = {"words": command.words, "ae": command.autoencoder, "world": command.world}
+    parts = {"words": command.words, "ae": command.autoencoder, "world": command.world, "lora": command.lora}
     return parts[chosen.part](chosen)
 
 
@@ -63,7 +72,7 @@ def _add_run(part: argparse.ArgumentParser) -> None:
     part.add_argument("--minutes", type=cli.minutes, required=True, help="for rendering, training and saving")
     part.add_argument("--seed", type=cli.seed, default=0, help="another seed draws other walks")
     part.add_argument("--decay", type=float, default=0.3, help="last share of the time, in which the rates fall to 0")
-    part.add_argument("--batch", type=cli.count, help="pictures (ae) or windows (world) in a batch")
+    part.add_argument("--batch", type=cli.count, help="pictures (ae) or windows in a batch")
     part.add_argument("--max-steps", type=cli.count, help="stop after so many steps")
     part.add_argument("--resume", action="store_true", help="go on from run/ of an earlier command")
     part.add_argument("--device", help="default: cuda where there is one")

@@ -1,4 +1,4 @@
-"""What `python -m bagel train words|ae|world` does: from nothing to a checkpoint that can be walked."""
+"""What `python -m bagel train words|ae|world|lora` does: from nothing to a checkpoint that can be walked."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ import torch
 from bagel.cli import directory_of
 from bagel.config import BagelConfig
 from bagel.model import Bagel
+from bagel.speed.random import config_of, random_checkpoint
 from bagel.train import autoencoder as ae_training
 from bagel.train import data, recorded, vocabulary
+from bagel.train import lora as lora_training
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
 from bagel.train.run import RunConfig
@@ -79,6 +81,24 @@ def world(args: argparse.Namespace) -> int:
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
         )
     print(f"wrote {args.out}; look at it with: python -m scenes evaluate --model {args.out}")
+    return 0
+
+
+def lora(args: argparse.Namespace) -> int:
+    began = time.monotonic()
+    device = str(choose_device(args.device))
+    is_random = args.model.partition(":")[0] == "7b"
+    checkpoint = (
+        random_checkpoint(config_of(args.model), device) if is_random else load(directory_of(args.model), device)
+    )
+    batch = {"batch": args.batch} if args.batch else {}
+    optimizer = dataclasses.replace(lora_training.LoraTraining().optimizer, adam_lr=args.rate)
+    c = lora_training.LoraTraining(rank=args.rank, alpha=2.0 * args.rank, optimizer=optimizer, **batch)
+    runs = dataclasses.replace(_run_config(args, began, "lora"), warmup=20, log_every=1, graph=False)
+    with _walks(args, checkpoint.config) as (walks, held_out):
+        figures = lora_training.train(checkpoint, walks, held_out, runs, c, args.out, args.model, args.seed)
+    print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    print(f"wrote {args.out}; walk with it: python play.py --model '{args.model}?lora={args.out}' --scene photo.jpg")
     return 0
 
 

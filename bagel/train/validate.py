@@ -23,9 +23,9 @@ SHOWN = 3  # every so many steps are on the sheet
 
 
 def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
-    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps (or as many as the walks have), by
-    scene and for all, and the sharpness of both (gradient energy over the truth's); where it is known what is seen, the share
-    of right answers, by kind of question and for all.
+    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps (or as many as the walks have),
+    by scene and for all, and the sharpness of both (gradient energy over the truth's); where it is known what is seen,
+    the share of right answers, by kind of question and for all.
 
     Writes a sheet, truth above dream, of the first walk of each scene.
     """

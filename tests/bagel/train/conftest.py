@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
+from agents.dataset import Kind, write_minari
+from agents.episode import Episode
 from bagel.tiny import TINY
 from world.types import Frame
 
@@ -18,6 +22,7 @@ SMALL = {
     "ae_config.json": {"ch": 4, "ch_mult": [1, 1, 1, 1], "norm_groups": 2},
 }
 ROLLS = {"stay": 0, "turn left": 8, "turn right": -8}  # pixels that a frame of stripes rolls
+MOVES = list(ROLLS)
 
 
 @pytest.fixture
@@ -49,3 +54,28 @@ def stripes(words: list[str], seed: int = 0) -> Frame:
     frame = np.broadcast_to(column.repeat(8, 1), (40, 40, 3))
     turned = np.cumsum([0, *(ROLLS[text] for text in words)])
     return np.stack([np.roll(frame, turn, 1) for turn in turned])
+
+
+def walk(length: int, seed: int) -> list[str]:
+    return [MOVES[i] for i in np.random.default_rng(seed).integers(0, 3, length)]
+
+
+def write(root: Path, lengths: list[int], actions: spaces.Space[Any], of: Any, told: bool = False) -> Path:
+    """A Minari dataset with such actions, `of` making one from words; `told` keeps the words beside them."""
+
+    def episode(seed: int, length: int) -> Episode:
+        words = walk(length, seed)
+        arrays = {"observations": stripes(words), "actions": np.array([of(text) for text in words])}
+        arrays |= {"rewards": np.zeros(length)} | dict.fromkeys(("terminations", "truncations"), np.zeros(length, bool))
+        return Episode(seed, arrays | ({"infos/action": np.array(["", *words])} if told else {}))
+
+    root.mkdir(parents=True)
+    kind = Kind(spaces.Box(0, 255, (40, 40, 3), np.uint8), actions, None, "somebody", "stripes")
+    write_minari(root / "data", "stripes-v0", (episode(i, n) for i, n in enumerate(lengths)), kind)
+    return root
+
+
+@pytest.fixture
+def episodes(tmp_path: Path) -> Path:
+    """Four of them, with words."""
+    return write(tmp_path / "stripes", [9, 9, 12, 20], spaces.Discrete(3), MOVES.index, told=True)
