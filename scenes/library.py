@@ -54,7 +54,7 @@ def load_scene(address: str) -> Scene:
         return _scene_of_picture(Path(address))
     if Path(address).suffix or "/" in address:
         raise SceneError(
-            f"no picture and no scene's folder at {address!r}: give the path of a png or jpg, or one of {known}"
+            f"no picture at {address!r}, and no folder of a scene: give the path of a png or jpg, or one of {known}"
         )
     near = difflib.get_close_matches(name, scene_names(), n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""

@@ -140,5 +140,4 @@ def _drawn(args: argparse.Namespace, root: Path) -> tuple[data.Walks, data.Walks
 def _recorded(args: argparse.Namespace, config: BagelConfig, root: Path) -> tuple[data.Walks, data.Walks]:
     table = read_table(args.actions)
     recording = recorded.open_recording(args.source, table)
-    name = table.scene or recording.name
-    return recorded.read(recording, name, config.walk.history + 1, partial(fit, config=config), root)
+    return recorded.read(recording, table, config.walk.history + 1, partial(fit, config=config), root)

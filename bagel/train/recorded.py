@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,25 +73,27 @@ def open_recording(folder: Path, table: Table) -> Recording:
 
 
 def read(
-    recording: Recording, name: str, window: int, fit: Callable[[Frame], Frame], directory: Path
+    recording: Recording, table: Table, window: int, fit: Callable[[Frame], Frame], directory: Path
 ) -> tuple[Walks, Walks]:
     """The walks to learn from and the held-out ones, their frames fitted and kept in `directory`.
 
-    The place is called `name`; episodes shorter than `window` frames teach nothing and are left out. Raises
-    ModelError where fewer than two are left.
+    `table` names the place and says how many frames are passed over; episodes shorter than `window` frames teach
+    nothing and are left out. Raises ModelError where fewer than two are left.
     """
-    usable = [i for i, length in enumerate(recording.lengths) if length >= window]
+    name = table.scene or recording.name
+    thinned = _Thinned(recording, table.every)
+    usable = [i for i, length in enumerate(thinned.lengths) if length >= window]
     if len(usable) < 2:
         raise ModelError(
             f"{name} has {len(usable)} episodes of at least {window} frames, which is what the model sees at once: "
             "record two at least, one of which is kept for measuring"
         )
-    length = min(LENGTH, *(recording.lengths[i] for i in usable))
+    length = min(LENGTH, *(thinned.lengths[i] for i in usable))
     held_out = usable[::HELD_OUT_EVERY]
     vocabulary: dict[str, int] = {}
     parts = {"train": [i for i in usable if i not in held_out], "held_out": held_out}
     cut = {
-        part: _cut(recording, numbers, length, fit, vocabulary, directory / f"{part}.npy")
+        part: _cut(thinned, numbers, length, fit, vocabulary, directory / f"{part}.npy")
         for part, numbers in parts.items()
     }
     wordings = tuple(_wordings(text) for text in vocabulary)
@@ -98,6 +101,19 @@ def read(
         Walks((name,), wordings, frames, actions, np.zeros(len(actions), np.int64)) for frames, actions in cut.values()
     )
     return train, held
+
+
+class _Thinned:
+    """Every so often a frame of a recording, and what was said at it."""
+
+    def __init__(self, recording: Recording, every: int) -> None:
+        self.name, self._recording, self._every = recording.name, recording, every
+        self.lengths = [-(-length // every) for length in recording.lengths]
+
+    def episodes(self, numbers: Sequence[int]) -> Iterator[Episode]:
+        for number, episode in zip(numbers, self._recording.episodes(numbers), strict=True):
+            words = episode.words[:: self._every][: self.lengths[number] - 1]
+            yield Episode(islice(episode.frames, 0, None, self._every), words)
 
 
 def _cut(

@@ -46,9 +46,14 @@ class Table:
 
     scene: str = ""
     picture: str = ""
+    every: int = 1
     words: tuple[str, ...] = ()
     idle: str = "stay"
     numbers: tuple[Number, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every counts frames, from 1 on, got {self.every}")
 
     def __bool__(self) -> bool:
         """Whether it has words for actions."""

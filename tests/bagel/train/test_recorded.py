@@ -41,7 +41,7 @@ def test_recorded_episodes_make_a_checkpoint_that_walks(smaller: Path, episodes:
 
 def test_walks_hold_every_frame_with_what_was_done_next(tmp_path: Path) -> None:
     data = write(tmp_path / "stripes", [4, 7, 3, 12], spaces.Discrete(3), MOVES.index, told=True)
-    train, held_out = read(open_recording(data, Table()), "stripes", 5, lambda frame: frame, tmp_path / "walks")
+    train, held_out = read(open_recording(data, Table()), Table(), 5, lambda frame: frame, tmp_path / "walks")
     assert train.names == held_out.names == ("stripes",)
     assert held_out.frames.shape == (1, 5, 40, 40, 3)  # the first of the three that are long enough
     assert len(train.frames) == 2 + 3  # of 8 and 13 frames, cut into fives that share their ends
@@ -86,7 +86,7 @@ def test_what_cannot_be_learnt_from_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"whole numbers: write into a TOML what they mean \(`words`"):
         list(open_recording(numbers, Table()).episodes([0]))
     with pytest.raises(ModelError, match="has 1 episodes of at least 5 frames"):
-        read(open_recording(numbers, Table()), "numbers", 5, lambda frame: frame, tmp_path / "walks")
+        read(open_recording(numbers, Table()), Table(), 5, lambda frame: frame, tmp_path / "walks")
     for name in ("one", "two"):
         write(tmp_path / "several" / name, [6], spaces.Text(20), str)
     with pytest.raises(ModelError, match=r"several datasets \(one, two\)"):
