@@ -80,7 +80,8 @@ def world(args: argparse.Namespace) -> int:
         world_training.train(
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
         )
-    print(f"wrote {args.out}; look at it with: python -m scenes evaluate --model {args.out}")
+    told = f"with: python -m scenes evaluate --model {args.out}" if args.source is None else f"in {runs.out}/world.png"
+    print(f"wrote {args.out}; look at it {told}")
     return 0
 
 
@@ -88,17 +89,16 @@ def lora(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     is_random = args.model.partition(":")[0] == "7b"
-    checkpoint = (
-        random_checkpoint(config_of(args.model), device) if is_random else load(directory_of(args.model), device)
-    )
+    base = args.model if is_random else str(directory_of(args.model))
+    checkpoint = random_checkpoint(config_of(args.model), device) if is_random else load(base, device)
     batch = {"batch": args.batch} if args.batch else {}
     optimizer = dataclasses.replace(lora_training.LoraTraining().optimizer, adam_lr=args.rate)
     c = lora_training.LoraTraining(rank=args.rank, alpha=2.0 * args.rank, optimizer=optimizer, **batch)
     runs = dataclasses.replace(_run_config(args, began, "lora"), warmup=20, log_every=1, graph=False)
     with _walks(args, checkpoint.config) as (walks, held_out):
-        figures = lora_training.train(checkpoint, walks, held_out, runs, c, args.out, args.model, args.seed)
+        figures = lora_training.train(checkpoint, walks, held_out, runs, c, args.out, base, args.seed)
     print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-    print(f"wrote {args.out}; walk with it: python play.py --model '{args.model}?lora={args.out}' --scene photo.jpg")
+    print(f"wrote {args.out}; walk with it: python play.py --model '{base}?lora={args.out}' --scene photo.jpg")
     return 0
 
 

@@ -25,7 +25,9 @@ class MinariRecording:
             self._dataset = MinariDataset(folder.resolve())  # HDF5 reads relative paths from elsewhere
         except (OSError, ValueError, KeyError, AssertionError, ImportError) as error:
             raise ModelError(f"{folder} cannot be read as a Minari dataset: {error}") from None
-        self.name = folder.resolve().parent.name
+        made_by = self._dataset.env_spec  # an environment of ours names the place
+        scene = made_by.kwargs.get("scene") if made_by is not None else None
+        self.name = Path(scene.partition(":")[0]).stem if isinstance(scene, str) else folder.resolve().parent.name
         self._table = table
         told = self._dataset.storage.get_episode_metadata(self._dataset.episode_indices)
         self.lengths: Sequence[int] = [int(episode["total_steps"]) + 1 for episode in told]
