@@ -129,8 +129,8 @@ def _load_own(folder: Path) -> Scene:
         raise SceneError(f"{folder}: there is another scene {name!r}: give this one a name of its own in scene.toml")
     black = np.zeros((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
     try:
-        x, y = own.free_place(own.build(folder).ground)
-        starts = {key: Pose(**pose) for key, pose in text.get("starts", {"start": {"x": x, "y": y}}).items()}
+        first = own.first_pose(own.build(folder).ground)
+        starts = {key: Pose(**pose) for key, pose in text.get("starts", {}).items()} or {"start": first}
         actions = _actions(text.get("actions", {}))
         numbers = (float(text.get(key, default)) for key, default in (("fov", 80.0), ("eye_height", 1.5)))
         begun = tuple(Start(key, pose, black) for key, pose in starts.items())

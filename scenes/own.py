@@ -24,7 +24,7 @@ body "object", as the table's in `scenes/tabletop`.
 from __future__ import annotations
 
 import tomllib
-from itertools import product
+from itertools import count, product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from scenes.eye import Block, blocks_of
 from scenes.ground import MARGIN, Box, Circle, Ground
 from scenes.mjcf import Blueprint
 from world.errors import SceneError
+from world.types import Pose, wrap
 
 FILE = "scene.toml"
 KEYS = ("name", "caption", "fov", "eye_height", "actions", "floor", "starts")
@@ -90,6 +91,18 @@ def free_place(ground: Ground) -> tuple[float, float]:
         if ground.is_free(x, y):
             return x, y
     raise ValueError(f"nothing is free of what stands there by {MARGIN} m")
+
+
+def first_pose(ground: Ground) -> Pose:
+    """There, looking where the way is longest. Raises ValueError where nothing is free."""
+    x, y = free_place(ground)
+
+    def way(yaw: float) -> int:
+        c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+        free = (ground.is_free(x + k * _FEW * c, y + k * _FEW * s) for k in count(1))
+        return sum(1 for _ in takewhile(bool, free))
+
+    return Pose(x, y, wrap(max(range(0, 360, 45), key=way)))
 
 
 def _said(floor: dict[str, Any]) -> Ground:

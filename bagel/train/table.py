@@ -16,12 +16,12 @@ still = 0.1
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from world.errors import ModelError
 
@@ -35,7 +35,7 @@ class Number:
     below: str = ""
     still: float = 0.1
 
-    def words(self, vector: Sequence[float]) -> str:
+    def words(self, vector: NDArray[np.float64]) -> str:
         value = float(vector[self.index])
         return self.above if value > self.still else self.below if value < -self.still else ""
 

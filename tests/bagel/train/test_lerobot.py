@@ -33,7 +33,7 @@ def pictures(episode: int) -> list[Frame]:
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
-    from pyarrow import parquet
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.table(columns), path)
@@ -47,7 +47,13 @@ def rows(episode: int) -> dict[str, list[Any]]:
 
 def info(folder: Path, version: str, dtype: str, data: str, video: str) -> None:
     (folder / "meta").mkdir(parents=True, exist_ok=True)
-    told = {"codebase_version": version, "fps": 10, "chunks_size": 1000, "data_path": data, "video_path": video}
+    told: dict[str, Any] = {
+        "codebase_version": version,
+        "fps": 10,
+        "chunks_size": 1000,
+        "data_path": data,
+        "video_path": video,
+    }
     told["features"] = {VIDEO: {"dtype": dtype}, "action": {"dtype": "float32"}}
     (folder / "meta" / "info.json").write_text(json.dumps(told))
 
@@ -79,7 +85,12 @@ def third(tmp_path: Path) -> Path:
     both = {key: rows(0)[key] + rows(1)[key] for key in rows(0)}
     write_table(folder / "data" / "chunk-000" / "file-000.parquet", both)
     write_table(folder / "meta" / "tasks.parquet", {"task_index": [0, 1], "__index_level_0__": TASKS})
-    episodes = {"episode_index": [0, 1], "length": LENGTHS, "data/chunk_index": [0, 0], "data/file_index": [0, 0]}
+    episodes: dict[str, Any] = {
+        "episode_index": [0, 1],
+        "length": LENGTHS,
+        "data/chunk_index": [0, 0],
+        "data/file_index": [0, 0],
+    }
     episodes |= {f"videos/{VIDEO}/{key}": [0, 0] for key in ("chunk_index", "file_index")}
     episodes[f"videos/{VIDEO}/from_timestamp"] = [0.0, LENGTHS[0] / 10]
     write_table(folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet", episodes)
