@@ -52,10 +52,11 @@ def loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining
 def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunConfig, c: AutoencoderTraining,
           device: str, seed: int) -> tuple[Autoencoder, dict[str, float]]:  # fmt: skip
     """The averaged autoencoder, float32 with its latents scaled to zero mean and unit spread, and its figures."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # one start for the whole team, then draws of its own for each
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
     model = _channels_last(Autoencoder(config).to(device, dtype))
+    torch.manual_seed(seed + runs.team.rank)
     frames = torch.from_numpy(np.ascontiguousarray(walks.frames)).flatten(0, 1).to(device)
     compiled = torch.compile(loss, dynamic=False) if cuda else loss
     side = frames.shape[1] // config.downsample
@@ -70,6 +71,7 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
             parameter.grad = None
         value = compiled(model, pixels(frames[index], dtype), eps, c)
         value.backward()
+        runs.team.average_([p.grad for p in model.parameters() if p.grad is not None])
         return value.detach(), optimizer.step(scale)
 
     averaged = _channels_last(Autoencoder(config).to(device)).eval()

@@ -23,6 +23,7 @@ from bagel.train import data, recorded, vocabulary
 from bagel.train import lora as lora_training
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
+from bagel.train.parallel import Team, joined
 from bagel.train.run import RunConfig
 from bagel.train.table import read_table
 from bagel.train.validate import validate
@@ -44,10 +45,12 @@ def autoencoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     _, _, tokenizer, config = build(args.config)
-    with _walks(args, config) as (walks, held_out):
+    with joined() as team, _walks(args, config, team) as (walks, held_out):
         c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
-        runs = _run_config(args, began, "ae")
+        runs = _run_config(args, began, "ae", team)
         ae, figures = ae_training.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
+        if not team.first:
+            return 0
     config = dataclasses.replace(config, autoencoder=ae.config)
     save(Checkpoint(Bagel(config), ae.cpu(), tokenizer, config), args.out, "float16")
     print(f"wrote {args.out}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
@@ -55,6 +58,11 @@ def autoencoder(args: argparse.Namespace) -> int:
 
 
 def world(args: argparse.Namespace) -> int:
+    with joined() as team:
+        return _world(args, team)
+
+
+def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     checkpoint = load(args.out if _holds_checkpoint(args.out) else directory_of(args.start), device, torch.float32)
@@ -62,9 +70,9 @@ def world(args: argparse.Namespace) -> int:
         walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
         checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    runs = _run_config(args, began, "world")
+    runs = _run_config(args, began, "world", team)
 
-    with _walks(args, checkpoint.config) as (walks, held_out):
+    with _walks(args, checkpoint.config, team) as (walks, held_out):
         c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
         c = world_training.with_room(c, checkpoint.tokenizer, walks.wordings)
 
@@ -80,12 +88,18 @@ def world(args: argparse.Namespace) -> int:
         world_training.train(
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
         )
-    told = f"with: python -m scenes evaluate --model {args.out}" if args.source is None else f"in {runs.out}/world.png"
-    print(f"wrote {args.out}; look at it {told}")
+    if team.first:
+        told = f"python -m scenes evaluate --model {args.out}" if args.source is None else f"{runs.out}/world.png"
+        print(f"wrote {args.out}; look at it with: {told}")
     return 0
 
 
 def lora(args: argparse.Namespace) -> int:
+    with joined() as team:
+        return _lora(args, team)
+
+
+def _lora(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     is_random = args.model.partition(":")[0] == "7b"
@@ -94,15 +108,16 @@ def lora(args: argparse.Namespace) -> int:
     batch = {"batch": args.batch} if args.batch else {}
     optimizer = dataclasses.replace(lora_training.LoraTraining().optimizer, adam_lr=args.rate)
     c = lora_training.LoraTraining(rank=args.rank, alpha=2.0 * args.rank, optimizer=optimizer, **batch)
-    runs = dataclasses.replace(_run_config(args, began, "lora"), warmup=20, log_every=1, graph=False)
-    with _walks(args, checkpoint.config) as (walks, held_out):
+    runs = dataclasses.replace(_run_config(args, began, "lora", team), warmup=20, log_every=1, graph=False)
+    with _walks(args, checkpoint.config, team) as (walks, held_out):
         figures = lora_training.train(checkpoint, walks, held_out, runs, c, args.out, base, args.seed)
-    print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-    print(f"wrote {args.out}; walk with it: python play.py --model '{base}?lora={args.out}' --scene photo.jpg")
+    if team.first:
+        print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        print(f"wrote {args.out}; walk with it: python play.py --model '{base}?lora={args.out}' --scene photo.jpg")
     return 0
 
 
-def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
+def _run_config(args: argparse.Namespace, began: float, part: str, team: Team) -> RunConfig:
     return RunConfig(
         out=args.out / "run" / part,
         minutes=args.minutes,
@@ -110,6 +125,7 @@ def _run_config(args: argparse.Namespace, began: float, part: str) -> RunConfig:
         decay=args.decay,
         max_steps=args.max_steps,
         resume=args.resume,
+        team=team,
     )
 
 
@@ -118,22 +134,25 @@ def _holds_checkpoint(folder: Path) -> bool:
 
 
 @contextmanager
-def _walks(args: argparse.Namespace, config: BagelConfig) -> Iterator[tuple[data.Walks, data.Walks]]:
-    """The walks to learn from and a few held-out ones, kept in --data or gone at the end."""
+def _walks(args: argparse.Namespace, config: BagelConfig, team: Team) -> Iterator[tuple[data.Walks, data.Walks]]:
+    """The walks to learn from and a few held-out ones, kept in --data or gone at the end.
+
+    Of simulated walks each process has its part, of recorded ones all.
+    """
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
-        root = args.data or Path(temporary)
-        yield _drawn(args, root) if args.source is None else _recorded(args, config, root)
+        root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
+        yield _drawn(args, team, root) if args.source is None else _recorded(args, config, root)
 
 
-def _drawn(args: argparse.Namespace, root: Path) -> tuple[data.Walks, data.Walks]:
+def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks, data.Walks]:
     scenes = data.all_simulated(args.scenes)
-    train = data.DataConfig(
-        scenes, args.walks, first_seed=args.seed * 10**6, world=args.world, said=args.said, even=_EVEN
-    )
+    part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
+    first = args.seed * 10**6 + team.rank * part
+    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
     held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
     return (
-        data.generate(train, root / "train", args.workers),
-        data.generate(held_out, root / "held_out", args.workers),
+        data.generate(train, root / "train", workers),
+        data.generate(held_out, root / "held_out", workers),
     )
 
 

@@ -153,9 +153,10 @@ def measure(checkpoint: Checkpoint, held_out: Windows, num: int) -> float:
 def train(checkpoint: Checkpoint, walks: Walks, held_out: Walks, runs: RunConfig, c: LoraTraining, out: Path, base: str,
           seed: int) -> dict[str, float]:  # fmt: skip
     """Trains an adapter, kept in `out` at each save, and returns the last figures; `base` is the model's name."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # one start for the whole team, then draws of its own for each
     model, device = checkpoint.model, checkpoint.model.device
     adapt(model, c)
+    torch.manual_seed(seed + runs.team.rank)
     model.transformer.recompute = True
     optimizer = Optimizer(model, c.optimizer, set())
     learnt, measured = Windows(walks, checkpoint, c.other_words), Windows(held_out, checkpoint, 0.0)
@@ -170,6 +171,7 @@ def train(checkpoint: Checkpoint, walks: Walks, held_out: Walks, runs: RunConfig
             value = loss(checkpoint, *learnt.draw(), c.drop_words) / c.batch
             value.backward()
             total += value.detach()
+        runs.team.average_([p.grad for p in optimizer.named.values() if p.grad is not None])
         norm = optimizer.step(scale)
         ends.append(time.monotonic() + 0 * norm.item())  # waits for the card
         return total, norm

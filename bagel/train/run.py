@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bagel.train.optimizer import Optimizer
+from bagel.train.parallel import Team
 from world.files import atomic_path
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]  # rate scale -> (loss, gradient norm), all 0-dim on the device
@@ -37,6 +39,7 @@ class RunConfig:
     save_every: float = 240.0  # seconds
     resume: bool = False
     graph: bool = True  # on CUDA: every step is the same work, and can be one graph
+    team: Team = field(default_factory=Team)
 
     def __post_init__(self) -> None:
         if self.minutes <= 0:
@@ -49,8 +52,9 @@ def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[i
     """Steps until the time is up and returns how many steps were made.
 
     Writes log.csv as it goes and state.safetensors at each save, when `sample(step)` is called too (for sheets and
-    the checkpoint).
+    the checkpoint). In a team the first process does that, and says what time it is.
     """
+    team = config.team
     config.out.mkdir(parents=True, exist_ok=True)
     state = config.out / "state.safetensors"
     if config.resume and state.exists():
@@ -59,13 +63,17 @@ def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[i
     scale = torch.zeros((), device=optimizer.device)
     call = _graphed(step, scale, optimizer) if config.graph and optimizer.device.type == "cuda" else lambda: step(scale)
     began, end = time.monotonic(), config.began + 60 * config.minutes
-    num, saved = 0, began
-    with _progress() as progress, _Log(config.out / "log.csv", resume=start > 0) as log:
+    num, saved, spent = 0, began, 0.0
+    log_path = config.out / "log.csv" if team.first else Path(os.devnull)
+    with _progress(team) as progress, _Log(log_path, resume=start > 0) as log:
         bar = progress.add_task("training", total=max(end - began, 1e-3))
-        while (now := time.monotonic()) < end and (config.max_steps is None or num < config.max_steps):
-            done = (now - began) / max(end - began, 1e-3)
-            if config.max_steps is not None:
-                done = max(done, num / config.max_steps)
+        while True:
+            now = time.monotonic()
+            if team.size == 1 or num % config.log_every == 0:  # asking costs a message
+                spent = team.agree((now - began) / max(end - began, 1e-3))
+            done = max(spent, num / (config.max_steps or math.inf))
+            if done >= 1:
+                break
             scale.fill_(rate(num, done, config))
             loss, norm = call()
             num += 1
@@ -75,12 +83,13 @@ def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[i
                     raise FloatingPointError(f"the loss became {row['loss']} at step {start + num}: lower the rates")
                 log.write(row)
                 progress.update(bar, completed=now - began, description=f"step {start + num} loss {row['loss']:.4f}")
-            if now - saved > config.save_every:
+            if team.first and now - saved > config.save_every:
                 _save(optimizer, state)
                 sample(start + num)
                 saved = now
-    _save(optimizer, state)
-    sample(start + num)
+    if team.first:
+        _save(optimizer, state)
+        sample(start + num)
     return start + num
 
 
@@ -103,7 +112,7 @@ def _graphed(step: Step, scale: Tensor, optimizer: Optimizer) -> Callable[[], tu
     torch.cuda.current_stream().wait_stream(stream)
     optimizer.load(before)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL's watchdog asks about events meanwhile
         loss, norm = step(scale)
 
     def replay() -> tuple[Tensor, Tensor]:
@@ -119,8 +128,8 @@ def _save(optimizer: Optimizer, path: Path) -> None:
         save_file({k: v.contiguous() for k, v in optimizer.tensors.items()}, partial)
 
 
-def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+def _progress(team: Team) -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), disable=not team.first)
 
 
 class _Log:

@@ -214,7 +214,7 @@ def _block_list(blocks: Tensor) -> tuple[Tensor, Tensor]:
 def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: Walks, runs: RunConfig,
           c: WorldTraining, device: str, seed: int, sample: Callable[[int, Optimizer], None]) -> None:  # fmt: skip
     """Trains `model` in place; `sample` is called at each save with the step and the optimizer (its average)."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + runs.team.rank)
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
     model.to(device, dtype)
@@ -250,6 +250,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
             parameter.grad = None
         value = loss()
         value.backward()
+        runs.team.average_([p.grad for p in model.parameters() if p.grad is not None])
         return value.detach(), optimizer.step(scale)
 
     run(step, optimizer, runs, lambda step: sample(step, optimizer))
