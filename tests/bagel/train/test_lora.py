@@ -38,11 +38,11 @@ def test_training_learns_and_its_adapter_walks(golden: Path, episodes: Path, tmp
     command += ["--minutes", "5", "--batch", "2", "--device", "cpu", "--rate", "0.01"]
     assert main([*command, "--max-steps", "40"]) == 0
     told = json.loads((out / "run" / "lora" / "lora.json").read_text())
-    assert told["held-out loss"] < 0.95 * told["held-out loss before"]
+    assert told["held-out loss"] < 0.7 * told["held-out loss before"]
     assert main([*command, "--max-steps", "2", "--resume"]) == 0
     again = json.loads((out / "run" / "lora" / "lora.json").read_text())
     assert again["step"] == 42
-    assert again["held-out loss"] < 0.95 * told["held-out loss before"]
+    assert again["held-out loss"] < 0.7 * told["held-out loss before"]
     plain, adapted = (models.load(address, device="cpu") for address in (str(golden), f"{golden}?lora={out}"))
     scene = models.load_scene("studio")
     one, other = (m.step(m.reset([scene], [0]), [Action("turn left")])[0].frame for m in (plain, adapted))
