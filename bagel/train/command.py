@@ -139,6 +139,8 @@ def _walks(args: argparse.Namespace, config: BagelConfig, team: Team) -> Iterato
 
     Of simulated walks each process has its part, of recorded ones all.
     """
+    if args.actions is not None and args.source is None:
+        raise ValueError("--actions tells what a recorded dataset's actions mean: give that one by --from")
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
         root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
         yield _drawn(args, team, root) if args.source is None else _recorded(args, config, root)

@@ -28,12 +28,14 @@ from bagel.config import LanguageConfig
 from bagel.generate import encode_latent, grid_of, see_picture
 from bagel.model import Bagel
 from bagel.packing import Inputs, Item, losses_of, pack, rows_in, rows_out, times
+from bagel.precision import PackedLinear
 from bagel.train.data import Walks
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.run import RunConfig, run
 from bagel.transforms import fit, resize, to_pixels
 from bagel.vae import patchify
 from bagel.weights import Checkpoint, split
+from world.errors import ModelError
 from world.files import atomic_write_text
 from world.types import Frame, vocabulary
 from world.words import understand
@@ -69,7 +71,12 @@ class LowRank(nn.Module):
 
 
 def adapt(model: Bagel, c: LoraTraining) -> None:
-    """Freezes the model and puts an adapter beside each of the generation expert's matrices."""
+    """Freezes the model and puts an adapter beside each of the generation expert's matrices.
+
+    Raises ModelError where these are packed.
+    """
+    if any(isinstance(module, PackedLinear) for module in model.modules()):
+        raise ModelError("packed matrices are not trained beside: give the checkpoint that this one was quantized from")
     model.requires_grad_(False)
     for layer in model.transformer.layers:
         for name in MATRICES:

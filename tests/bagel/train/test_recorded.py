@@ -91,5 +91,6 @@ def test_what_cannot_be_learnt_from_is_told(tmp_path: Path) -> None:
         write(tmp_path / "several" / name, [6], spaces.Text(20), str)
     with pytest.raises(ModelError, match=r"several datasets \(one, two\)"):
         open_recording(tmp_path / "several", Table())
+    assert main(["train", "world", "--out", str(tmp_path / "x"), "--minutes", "1", "--actions", "actions.toml"]) == 2
     with pytest.raises(ModelError, match="action 1 has no words"):
         Table(words=("stay",)).say(1)
