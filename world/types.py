@@ -151,6 +151,7 @@ class WorldSpec:
     supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct", "preview" (world.previews)
     device: str = "cpu"
     dtype: str = "float32"
+    frame_size: tuple[int, int] | None = None  # (height, width) of every frame; None where the start picture decides
 
 
 @runtime_checkable

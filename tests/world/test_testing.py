@@ -8,7 +8,7 @@ import pytest
 
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.errors import ContractError
-from world.previews import OnPreview
+from world.previews import OnPreview, Progress
 from world.testing import CHECKS, check_world_model
 from world.types import Action, Pose, Scene, State, WorldModel, WorldSpec
 
@@ -171,6 +171,17 @@ class BadPreview(ToyWorld):
         return super().step(states, actions)
 
 
+class BadLeaving(BadPreview):
+    """Mixes its rows up when one of them leaves."""
+
+    def step(
+        self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
+    ) -> list[State]:
+        new = super().step(states, actions)
+        progress = Progress(tuple(range(len(new))), 1, 1, lambda: [state.frame for state in new])
+        return new[::-1] if on_preview and on_preview(progress) else new
+
+
 class BadClose(ToyWorld):
     closed = False
 
@@ -196,6 +207,7 @@ BROKEN: list[tuple[str, Callable[[], WorldModel]]] = [
     ("free_text", BadFreeText),
     ("ask", BadAsk),
     ("preview", BadPreview),
+    ("preview", BadLeaving),
     ("values", BadHandles),
     ("old_states_stay", BadBuffer),
     ("close", BadClose),
