@@ -37,6 +37,7 @@ def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--attention", default="auto", metavar="KERNEL", help="default: the best that runs here")
     group.add_argument("--config-from", type=Path, metavar="DIR", help="configs, tokenizer and autoencoder from there")
+    group.add_argument("--lora", type=Path, metavar="DIR", help="an adapter of `train lora`, added to the matrices")
     group.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=False, help="slower to start, faster ever after"
     )
@@ -49,7 +50,15 @@ def loading_of(chosen: argparse.Namespace) -> Loading:
 
     precision = None if chosen.precision is None else check_precision(chosen.precision)
     devices = tuple(name.strip() for name in (chosen.devices or "").split(",") if name.strip())
-    return Loading(precision, chosen.config_from, devices, chosen.parallel, chosen.attention, chosen.compile)
+    return Loading(
+        precision,
+        chosen.config_from,
+        devices,
+        chosen.parallel,
+        chosen.attention,
+        chosen.compile,
+        lora=chosen.lora,
+    )
 
 
 def directory_of(name: str) -> Path:

@@ -41,7 +41,7 @@ class Loading:
 
     `precision` None keeps the file's own. `config_from` is a directory for configs, tokenizer and autoencoder where
     the checkpoint lacks them. Several `devices` share the work as `parallel` says; `share` is set in each process of
-    a crew (see crew.py).
+    a crew (see crew.py). `lora` is the folder of an adapter that is added to the matrices.
     """
 
     precision: Precision | None = None
@@ -51,6 +51,7 @@ class Loading:
     attention: str = "auto"  # a name of kernels.KERNELS
     compile: bool = False  # experts and, on one card, whole evaluations: a minute at the start, faster ever after
     share: Share | None = None
+    lora: Path | None = None
 
     def __post_init__(self) -> None:
         if self.precision is not None:

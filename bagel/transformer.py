@@ -15,6 +15,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bagel.config import LanguageConfig
 
@@ -106,6 +107,7 @@ class Transformer(nn.Module):
     """`language_model` of the release: token embedding, layers, final norms, head (embedding and head untied)."""
 
     devices: tuple[torch.device, ...] = ()  # of each layer, where they are not all at home
+    recompute: bool = False  # in training: a layer is computed again for its gradients instead of being kept
 
     def __init__(self, c: LanguageConfig) -> None:
         super().__init__()
@@ -125,7 +127,8 @@ class Transformer(nn.Module):
         """As `forward`, before the final norms."""
         ropes = rotary(positions, und.shape[1], self.config, und.dtype)
         for index, layer in enumerate(self.layers):
-            und, gen = layer(und, gen, ropes, partial(attend, index))
+            call = partial(checkpoint, layer, use_reentrant=False) if self.recompute else layer
+            und, gen = call(und, gen, ropes, partial(attend, index))
         return und, gen
 
     def read(

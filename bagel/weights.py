@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bagel.adapter import load_adapter
 from bagel.compiled import use_compiled
 from bagel.config import BagelConfig, LanguageConfig, config_files, read_config
 from bagel.kernels import choose
@@ -129,6 +130,9 @@ def load(
     if wrong:
         raise ModelError(report(directory, wrong))
     store = stores[MODEL_FILE]
+    if how.lora is not None:
+        store.adapter = load_adapter(how.lora)
+        store.adapter.check(store.shapes)
     precision = how.precision or store.metadata.get("precision")
     if precision is not None and precision not in PACKED:
         dtype = dtype or getattr(torch, precision)
@@ -285,7 +289,7 @@ def _packed(
 ) -> dict[str, Tensor]:
     """One of the release's matrices, packed on the device: as it is stored where that is the same, else anew."""
     pieces = store.pieces(key)
-    if STORED_AS[store.dtypes[key]] == precision and share is None:
+    if len(pieces) > 1 and STORED_AS[store.dtypes[key]] == precision and share is None:
         return {name: piece.to(device) for name, piece in pieces.items()}
     # Packed where it is computed: bitsandbytes and large matrices are slow on a CPU.
     home = device if device.type != "cpu" or not torch.cuda.is_available() else torch.device("cuda")

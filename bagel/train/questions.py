@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bagel.embed import grid_positions
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
-from bagel.train.data import Walks
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
 from world.questions import FARTHEST, QUESTIONS, SEEN, SEVERAL, THINGS, far_words
@@ -176,10 +176,10 @@ class Answering:
         return logits, asked.answer[:, 1:], there
 
 
-def present(walks: Walks, device: str) -> Tensor:
-    """bool [S, T]: which things the walks through each scene ever show."""
-    ever = walks.sights[..., SHARE].max(axis=1) > 0  # [W, T]
-    rows = [ever[walks.scenes == scene].any(axis=0) for scene in range(len(walks.config.scenes))]
+def present(sights: NDArray[np.float32], scenes: NDArray[np.int64], device: str) -> Tensor:
+    """bool [S, T]: which things the walks through each scene ever show, from [W, L, T, 3] and [W]."""
+    ever = sights[..., SHARE].max(axis=1) > 0  # [W, T]
+    rows = [ever[scenes == scene].any(axis=0) for scene in range(scenes.max() + 1)]
     return torch.from_numpy(np.stack(rows)).to(device)
 
 
