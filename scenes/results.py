@@ -13,6 +13,7 @@ import numpy as np
 from scenes.cameras import Lens, Shot, save_cameras
 from scenes.fidelity import Outcome
 from scenes.sequence import Album
+from scenes.views import marked_views
 from world.branches import tree_sheet
 from world.files import atomic_write_text
 from world.recording import contact_sheet, save_gif, save_png, save_video
@@ -43,7 +44,9 @@ def _comparison(outcome: Outcome) -> Frame:
     """Rows of the truth, of each seed's walk, and of each seed's views from the start, at the same steps."""
     plan = outcome.session.plan
     names = plan.names()
-    steps = sorted(outcome.views) if outcome.views else [i for i in names if i] or plan.line(plan.end)[1:]
+    steps = [i for i in names if i] or plan.line(plan.end)[1:]
+    if outcome.views:
+        steps = [i for i in marked_views(plan) if i in outcome.views]
     steps = [
         steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _COMPARED)).round().astype(int))
     ]

@@ -13,7 +13,7 @@ from world.errors import CancelledError, ContractError, ModelError
 from world.previews import PreviewingWorld, Progress
 from world.types import Action, Scene, State, WorldModel, wrap
 
-SUPPORTS = frozenset({"free_text", "ask", "pose", "reconstruct", "preview"})
+SUPPORTS = frozenset({"free_text", "ask", "pose", "reconstruct", "preview", "context", "motions"})
 SEED = 7
 
 

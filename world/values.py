@@ -103,6 +103,7 @@ class Packer:
             state.seed,
             state.step,
             tuple(self.array(memory) for memory in state.memory),
+            state.whole,
         )
 
     def buffers(self) -> list[Buffer]:
@@ -171,6 +172,7 @@ class Unpacker:
             wire.seed,
             wire.step,
             tuple(np.array(self.array(name)) for name in wire.memory),  # a copy: models may want to write there
+            wire.whole,
         )
 
     def action(self, action: Action) -> Action:
