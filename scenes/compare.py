@@ -23,11 +23,12 @@ _COLORS = 6  # that the page's style has
 def need_one_trial(evaluations: Sequence[Evaluation], trial: dict[str, Any]) -> None:
     """Raises WorldError where an evaluation was made on another trial."""
     for evaluation in evaluations:
-        for key, value in evaluation.trial.items():
-            if value != trial[key]:
+        for key in evaluation.trial | trial:
+            value, wanted = evaluation.trial.get(key), trial.get(key)
+            if value != wanted:
                 raise WorldError(
-                    f"{evaluation.label} was measured with {key} {_plain(value)}, not with {_plain(trial[key])}: "
-                    "compare with its own --suite and --scenes, or measure it again"
+                    f"{evaluation.label} was measured with {key} {_plain(value)}, not with {_plain(wanted)}: "
+                    "compare with its own --suite, --scenes and --task, or measure it again"
                 )
 
 

@@ -91,6 +91,7 @@ def how(evaluation: Evaluation) -> str:
         for name, value in evaluation.setup.items()
         if value is not None
     ]
+    rows += [f"<dt>note</dt><dd>{escape(note)}</dd>" for note in evaluation.notes]
     rows.append("<dt>intervals</dt><dd>95%, percentiles of 2000 bootstrap samples of walks, probes or starts</dd>")
     return f"<h2>How {escape(evaluation.label)} was measured</h2><dl>{''.join(rows)}</dl>"
 
