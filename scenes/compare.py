@@ -88,7 +88,8 @@ def comparison_page(evaluations: Sequence[Evaluation]) -> str:
     """The page: curves of all models in each plot, one table, definitions, and how each was measured."""
     first = evaluations[0]
     title = " · ".join(evaluation.label for evaluation in evaluations)
-    parts = [page.heading(title, first), "<h2>Drift</h2>", f'<div class="plots">{"".join(_plots(evaluations))}</div>']
+    parts = [page.heading(title, first), page.notes(evaluations), "<h2>Drift</h2>"]
+    parts += [f'<div class="plots">{"".join(_plots(evaluations))}</div>']
     parts.append(
         "<h2>Every figure, over all scenes</h2><p>All were measured on the same trial; ± is half of a 95% bootstrap "
         "interval over its samples. The best of each row is marked, whether or not it is by more than that.</p>"
