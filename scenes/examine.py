@@ -90,7 +90,8 @@ def evaluate(args: argparse.Namespace) -> None:
         console.print(report.actions_table(evaluation.confusion))
     for gate in report.gates(evaluation.figures):
         console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
-    console.print(*evaluation.notes, sep="\n", markup=False, soft_wrap=True)
+    for note in evaluation.notes:
+        console.print(note, markup=False, soft_wrap=True)
     console.print(f"{args.out / PAGE} shows it all; figures in {report.FILE} and {report.CSV}", soft_wrap=True)
 
 
