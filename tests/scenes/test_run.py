@@ -147,6 +147,8 @@ def test_views_are_made_from_the_start_and_its_nearest_views(
     for i, yaw in ((6, 90), (12, -180), (18, -90)):
         seen = np.asarray(Image.open(out / "views" / "seed-0" / f"{i:04d}.png")).astype(int)
         assert np.abs(seen - draw(Pose(yaw=yaw), 0, i + 1)).max() < 16  # the toy turns from view to view
+    with Image.open(out / "views" / "walk.gif") as gif:
+        assert gif.n_frames == 24  # type: ignore[attr-defined]
     shots = json.loads((out / "views" / "transforms.json").read_text())["frames"]
     assert all((out / "views" / shot["file_path"]).exists() for shot in shots)
     capsys.readouterr()
