@@ -23,6 +23,7 @@ from world.types import Action, Pose, Scene, Start, State, WorldModel, wrap
 
 STEPS = 8  # of each walk
 _SEED = 80_000
+_DIGITS = 6  # behind which measures differ by rounding alone: equal pictures are ties
 _BEFORE, _SIDES = 2.2, 16  # m from a thing, and around it
 
 
@@ -161,7 +162,7 @@ def _judged(episodes: Episodes, tried: Attempts, states: Sequence[Sequence[State
         done.append(outcome.done)
         if compares:
             measures.append(episodes.measure(goals, after))
-    seen = np.stack(measures, axis=1) if compares else None
+    seen = np.stack(measures, axis=1).round(_DIGITS) if compares else None
     return _Verdicts(np.stack(rewards, axis=1), np.stack(done, axis=1), seen)
 
 

@@ -59,7 +59,7 @@ def test_true_pictures_are_judged_better_than_a_world_in_which_nothing_moves(
     assert true["task_auc"] == true["task_auc_true"] > 0.8
     assert true["task_reward_kept"] == pytest.approx(1.0)
     assert still["task_reward"] == still["task_reward_kept"] == 0.0  # it earns the same whatever is done
-    assert still["task_auc"] < true["task_auc"]
+    assert still["task_auc"] == 0.5  # what it shows is as good as the goal, always
     assert still["task_auc_true"] == true["task_auc_true"]
 
 
