@@ -16,7 +16,6 @@ import statistics
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -62,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--look-ahead", type=int, default=3, metavar="N", help="likely next frames imagined; 0 for none"
     )
+    parser.add_argument("--truth", action="store_true", help="the simulator beside the dream, and how far it drifts")
     task = parser.add_argument_group("task", "judged as in the environments: a person is paid like a policy")
     task.add_argument("--task", choices=get_args(TaskName), help="what is wanted")
     task.add_argument("--goal", default="", metavar="TEXT", help="a start, a picture or a thing; else --seed draws it")
@@ -89,9 +89,15 @@ def _play(args: argparse.Namespace) -> int:
     models.entry_of(args.model)  # a wrong address is told before a window opens
     quest_of(args)  # and so is a wrong task
     if session is not None and (args.replay or args.headless):
+        if args.truth:
+            raise ValueError(
+                "--truth is for a walk or a window: without --replay and --headless a session is shown there"
+            )
         return replay(args, session, sampler)
     scene = session.scene if session else models.load_scene(args.scene or "studio")
     scene = read_keys(args.keys).in_vocabulary(scene)
+    if args.truth and not scene.simulated:
+        raise ValueError(f"--truth is for scenes that the simulator knows, and {scene.name} is none: leave it out")
     if args.headless or args.script is not None:
         walk(args, scene, sampler)
     elif not has_display():
@@ -132,13 +138,18 @@ def play(args: argparse.Namespace, scene: Scene, session: Session | None, sample
     from world.player import Player  # pygame, which a walk without a window does not need
 
     stages = deque([""], maxlen=1)
-    opened = partial(open_model, args, sampler, on_stage=stages.append)
+
+    def opened(address: str) -> WorldModel:
+        stages.append("")  # what was told of another model's loading
+        return open_model(args, sampler, address, stages.append)
+
     surroundings = Surroundings(tuple(scene_names()), args.keys, open_truth, likeness, floor_of)
     quest = quest_of(args)
     begin = quest.begin if quest else begun
     game = Game(opened, args.model, scene, args.seed or 0, lambda: stages[-1], begin)
     game.options = Options(look_ahead=args.look_ahead)
     player = Player(game, surroundings, args.out, args.size, quest)
+    player.hud.truth.shown = args.truth
     if session is not None:
         player.open(args.session)
     elif args.scene is None:
@@ -223,8 +234,12 @@ def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) 
         walked = HeadlessWalk(model, session, args.out, quest)
     for _ in track(plan.steps[1:], description=f"Walking through {scene.name}", console=console):
         walked.step()
+    beside = None
+    if args.truth:
+        with console.status("The same steps in the simulator"):
+            beside = walked.beside(open_truth(), likeness)
     with console.status("Writing video, contact sheet, log and session"):
-        paths = walked.finish()
+        paths = walked.finish(beside)
     num, num_branches = len(walked.seconds), len(plan.branches())
     told = f" on {num_branches} branches" if num_branches > 1 else ""
     median = statistics.median(walked.seconds or [0.0])
@@ -232,6 +247,9 @@ def walk(args: argparse.Namespace, scene: Scene, sampler: SamplerConfig | None) 
     console.print(f"{num} steps{told} by {model.spec.model}{speed}")
     for branch in plan.branches() if walked.scores else []:
         console.print(f"  to step {branch[-1]}: {walked.scores[branch[-1]]}", soft_wrap=True)
+    for branch in plan.branches():
+        if beside is not None:
+            console.print(f"  to step {branch[-1]}: {beside.told(branch)}", soft_wrap=True)
     _print_paths(console, paths)
     if quest is not None:
         quest.close()
@@ -249,13 +267,9 @@ def replay(args: argparse.Namespace, session: Session, sampler: SamplerConfig | 
         walked.step()
     paths, spec = walked.finish(args.out), model.spec
     model.close()
-    same = walked.comparison
-    verdict = "it matched" if same.matched else f"it did not match: recorded by {session.model}, walked by {args.model}"
-    if not same.matched and session.model == spec.model:
-        verdict += ", which rounds differently on another machine, device or number of threads"
-    console.print(f"{same}: {verdict}" if same.num_drawn else str(same), soft_wrap=True)
+    console.print(walked.comparison.verdict(session.model, spec.model), soft_wrap=True)
     _print_paths(console, paths)
-    return int(not same.matched)
+    return int(not walked.comparison.matched)
 
 
 def _print_paths(console: Console, paths: dict[str, Path]) -> None:

@@ -83,10 +83,10 @@ class Crew(Generic[T]):
         """Processes, this one included."""
         return 1 + len(self._mates)
 
-    def run(self, function: Callable[..., Any], *args: Any, **watchers: Callable[..., None] | None) -> Any:
+    def run(self, function: Callable[..., Any], *args: Any, **watchers: Callable[..., Any] | None) -> Any:
         """function(mine, *args, **watchers) in all processes at once. A watcher hears of this process's work alone.
 
-        What a watcher raises ends the call everywhere.
+        What a watcher raises ends the call everywhere; what it returns is returned everywhere.
         """
         if not self._mates:
             return function(self.mine, *args, **watchers)
@@ -168,22 +168,21 @@ def _meet(rank: int, count: int, meeting: Path, device: str) -> None:
     dist.init_process_group(backend, init_method=meeting.as_uri(), rank=rank, world_size=count, timeout=_PATIENCE)
 
 
-def _together(watcher: Callable[..., None] | None) -> Callable[..., None]:
-    """A watcher that all processes call; where the first one's raises, it ends for all of them at the same place."""
+def _together(watcher: Callable[..., Any] | None) -> Callable[..., Any]:
+    """A watcher that all processes call: what the first one's returns, or the end that it raises, is for all."""
 
-    def watch(*args: Any) -> None:
+    def watch(*args: Any) -> Any:
         raised: BaseException | None = None
+        told: list[Any] = [None, False]  # what was returned, and whether it raised
         try:
-            if watcher is not None:
-                watcher(*args)
+            told[0] = watcher(*args) if watcher is not None else None
         except BaseException as error:  # noqa: BLE001 - raised again below, once the others know
-            raised = error
-        backend = dist.get_backend()
-        stop = torch.tensor([float(raised is not None)], device="cuda" if backend == "nccl" else "cpu")
-        dist.all_reduce(stop)
+            raised, told[1] = error, True
+        dist.broadcast_object_list(told, 0)
         if raised is not None:
             raise raised
-        if stop.item():
+        if told[1]:
             raise CancelledError("given up by the first process")
+        return told[0]
 
     return watch

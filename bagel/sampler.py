@@ -20,7 +20,8 @@ from bagel.embed import grid_positions
 from bagel.model import Bagel
 from world.settings import SamplerConfig
 
-Callback = Callable[[int, Tensor, Tensor], None]  # (step, x_t [B, N, P], v_t [B, N, P]) after every evaluation
+# (step, x_t [B, N, P], v_t [B, N, P]) after every evaluation: the places of the pictures that go on, None for all
+Callback = Callable[[int, Tensor, Tensor], Sequence[int] | None]
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def sample(
     """Latent tokens, float32 [B, N, P], of pictures on a grid (rows, columns), from normal `noise` [B, N, P].
 
     `markers` are the token ids around a picture. `taylor` skips most evaluations by extrapolation (bagel-spec 8.6).
-    An exception that `callback` raises ends the sampling. Raises ValueError where a needed branch is missing or the
-    noise has another shape.
+    Pictures that `callback` lets go leave the batch: what is returned is of the others. An exception that it raises
+    ends the sampling. Raises ValueError where a needed branch is missing or the noise has another shape.
     """
     expected = (len(conditions.gen), grid[0] * grid[1], model.config.latent_channels)
     if noise.shape != expected:
@@ -102,9 +103,16 @@ def sample(
         num_branches = len(branches) if guided else 1
         v = velocity.of_branches(x_t, t, num_branches, extrapolations).float()
         v_t = combine(v[0], v[1], v[2] if num_branches > 2 else None, config) if guided else v[0]
-        if callback is not None:
-            callback(step, x_t, v_t)
+        staying = callback(step, x_t, v_t) if callback is not None else None
         x_t = x_t - v_t * (t - t_next).item()
+        if staying is not None and len(staying) < len(x_t):
+            x_t, branches = x_t[staying], [[branch[i] for i in staying] for branch in branches]
+            if not staying:
+                break
+            del velocity  # and with it its buffers, before smaller ones are laid out
+            velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
+            for extrapolation in extrapolations or []:
+                extrapolation.terms = [term[staying] for term in extrapolation.terms]
     return x_t
 
 

@@ -72,7 +72,7 @@ class BagelWorldModel:
         supports = {"free_text", "reconstruct", "preview", "context"} | ({"ask"} if self.walk.ask else set())
         supports |= {"motions"} if "{instruction}" in self.walk.prompt else set()
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
-        self._spec = WorldSpec(name, frozenset(supports), device, dtype)
+        self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
 
     @property
@@ -97,8 +97,7 @@ class BagelWorldModel:
         after: dict[int, State] = {}
         for size in dict.fromkeys(sizes):
             rows = [i for i, s in enumerate(sizes) if s == size]
-            callback = on_preview and self._callback(on_preview, rows, grid_of(self.checkpoint, size))
-            new = self._step([states[i] for i in rows], [actions[i] for i in rows], size, callback)
+            new = self._step([states[i] for i in rows], [actions[i] for i in rows], size, rows, on_preview)
             after |= dict(zip(rows, new, strict=True))
         return [after[i] for i in range(len(states))]
 
@@ -145,15 +144,24 @@ class BagelWorldModel:
     def close(self) -> None:
         self._memo.clear()
 
-    def _callback(self, on_preview: OnPreview, rows: Sequence[int], grid: tuple[int, int]) -> Callback:
-        """Tells of every evaluation; a straight line to t = 0 is what the picture would be by then."""
+    def _callback(
+        self, on_preview: OnPreview, rows: Sequence[int], staying: list[int], grid: tuple[int, int]
+    ) -> Callback:
+        """Tells of every evaluation; a straight line to t = 0 is what the picture would be by then.
+
+        Places of `rows` that are given up are taken out of `staying`.
+        """
         times = schedule(self.sampler.num_timesteps, self.sampler.timestep_shift)
 
-        def callback(step: int, x_t: Tensor, v_t: Tensor) -> None:
+        def callback(step: int, x_t: Tensor, v_t: Tensor) -> list[int]:
             def draw() -> list[Frame]:
                 return list(decode_tokens(self.checkpoint, x_t - v_t * times[step].item(), grid).cpu().numpy())
 
-            on_preview(Progress(tuple(rows), step + 1, len(times) - 1, draw))
+            told = tuple(rows[place] for place in staying)
+            gone = on_preview(Progress(told, step + 1, len(times) - 1, draw)) or ()
+            kept = [i for i, row in enumerate(told) if row not in gone]
+            staying[:] = [staying[i] for i in kept]
+            return kept
 
         return callback
 
@@ -162,8 +170,10 @@ class BagelWorldModel:
         states: Sequence[State],
         actions: Sequence[Action],
         size: tuple[int, int],
-        callback: Callback | None,
+        rows: Sequence[int],
+        on_preview: OnPreview | None,
     ) -> list[State]:
+        """States of one size; `rows` are what `on_preview` calls them."""
         c, markers = self.checkpoint, self.checkpoint.tokenizer.image_markers
         grid = grid_of(c, size)
         windows = self._windows(states)
@@ -180,15 +190,16 @@ class BagelWorldModel:
             conditions = Conditions(gen, before, texts)
         shape = (grid[0] * grid[1], c.config.latent_channels)
         noise = torch.stack([_noise(state.seed, state.step, shape) for state in states])
+        staying = list(range(len(states)))
+        callback = on_preview and self._callback(on_preview, rows, staying, grid)
         tokens = sample(c.model, markers, conditions, noise, grid, self.sampler, callback=callback)
         tokens = tokens.half()  # kept so: a state repeats
-        frames = decode_tokens(c, tokens.float(), grid).cpu().numpy()
-        new = []
-        for i, (window, action) in enumerate(zip(windows, actions, strict=True)):
-            state = self._after(window, action, frames[i], tokens[i])
-            if len(state.frames) > 1:
-                self._keep(state, _Past(gen[i], texts[i]))
-            new.append(state)
+        frames = decode_tokens(c, tokens.float(), grid).cpu().numpy() if staying else []
+        new = list(states)
+        for i, frame, latent in zip(staying, frames, tokens, strict=True):
+            new[i] = self._after(windows[i], actions[i], frame, latent)
+            if len(new[i].frames) > 1:
+                self._keep(new[i], _Past(gen[i], texts[i]))
         return new
 
     def _after(self, window: _Window, action: Action, frame: Frame, tokens: Tensor) -> State:

@@ -53,7 +53,7 @@ class SimulatorWorld:
 
     @property
     def spec(self) -> WorldSpec:
-        return WorldSpec(model="sim", supports=frozenset({"pose"}))
+        return WorldSpec(model="sim", supports=frozenset({"pose"}), frame_size=(self._size, self._size))
 
     def reset(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[State]:
         """States at the scenes' first starts, drawn anew. Raises SceneError for a scene it does not know."""

@@ -17,6 +17,7 @@ from world.game import Game
 from world.making import begun
 from world.player import Player
 from world.quest import Quest
+from world.replay import Comparison
 from world.surroundings import Floor, Likeness, Surroundings
 from world.types import Frame, Pose, Scene, Start, State
 
@@ -95,6 +96,12 @@ class Hand:
         for key in pressed:
             self.tap(key)
             self.rest()
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Of a session that was walked again; None until it is."""
+        reopening = self.game.reopening
+        return reopening.comparison if reopening is not None and reopening.done else None
 
     @property
     def walked(self) -> list[State]:

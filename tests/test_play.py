@@ -136,6 +136,17 @@ def test_reset_during_a_step_drops_it(at_window: Callable[..., Hand]) -> None:
     assert hand.state.step == 0
 
 
+def test_a_key_does_not_keep_one_from_the_scene_that_was_chosen(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    hand.tap(pygame.K_UP)  # takes its time
+    hand.player.open("second")
+    hand.tap(pygame.K_LEFT, pygame.K_BACKSPACE)
+    world.go_on.release(9)
+    hand.rest()
+    assert (hand.state.scene.name, hand.state.step) == ("second", 0)
+
+
 def test_tab_goes_through_the_scenes(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_UP)
@@ -219,6 +230,29 @@ def test_escape_leaves_a_model_that_cannot_be_loaded_with_its_sentence(tmp_path:
     assert not pygame.display.get_init()
 
 
+def test_a_bug_of_the_window_is_a_card_and_costs_no_walk(
+    at_window: Callable[..., Hand], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_UP)
+
+    def broken(player: Player, verb: str) -> None:
+        raise KeyError("a bug")
+
+    def drawn() -> None:
+        hand.player.running = not hand.game.problem
+
+    with monkeypatch.context() as patch:
+        patch.setattr("world.verbs.do", broken)
+        patch.setattr(hand.player.keepsakes, "look_after", drawn)
+        patch.setattr(hand.player, "close", lambda: None)
+        hand.down(pygame.K_m)
+        hand.player.run()
+    assert "KeyError: 'a bug'" in hand.game.problem
+    hand.walk(pygame.K_UP)
+    assert (hand.game.problem, hand.state.step) == ("", 2)
+
+
 def test_pictures_and_videos_are_saved_without_waiting(at_window: Callable[..., Hand], tmp_path: Path) -> None:
     hand = at_window()
     hand.walk(pygame.K_g, pygame.K_g, pygame.K_v, pygame.K_UP, pygame.K_LEFT)
@@ -276,4 +310,17 @@ def test_the_window_closes_when_asked(at_window: Callable[..., Hand], kind: int)
     hand = at_window()
     pygame.event.post(pygame.event.Event(kind, key=pygame.K_ESCAPE))
     hand.player.run()
+    assert not hand.player.running
+
+
+def test_escape_takes_a_card_away_and_leaves_a_walk_only_when_pressed_twice(at_window: Callable[..., Hand]) -> None:
+    hand = at_window({"toy": Forgetful()})
+    hand.walk(pygame.K_UP, pygame.K_DOWN)
+    assert hand.game.problem
+    hand.tap(pygame.K_ESCAPE)
+    assert (hand.game.problem, hand.player.overlay.notice) == ("", "")
+    hand.tap(pygame.K_ESCAPE)
+    assert hand.player.overlay.notice.startswith("Esc once more leaves")
+    assert hand.player.running
+    hand.tap(pygame.K_ESCAPE)
     assert not hand.player.running

@@ -16,7 +16,7 @@ from tests.hand import Hand
 from tests.test_play_words import say, texts
 from tests.world.conftest import Served
 from tests.world.toy_world import ToyWorld
-from world import models
+from world import models, overlays
 from world.making import Options
 from world.server import ServerOptions
 from world.session import load_session
@@ -73,9 +73,11 @@ def test_a_server_that_is_gone_is_told_on_a_card(
     hand.walk(pygame.K_UP)
     model = hand.game.model
     assert model is not None
-    model.timeout = 0.3  # pyright: ignore[reportAttributeAccessIssue]
-    server.server.leave()
-    hand.walk(pygame.K_UP)
+    model.timeout = 1.0  # pyright: ignore[reportAttributeAccessIssue]
+    server.end()
+    hand.tap(pygame.K_UP)
+    hand.until(lambda: "nobody listens" in overlays.way_out(hand.game))
+    hand.rest()
     assert hand.state.step == 1
     assert hand.game.problem
     hand.walk(pygame.K_BACKSPACE)

@@ -104,10 +104,10 @@ def test_a_held_key_draws_roughly_and_its_last_frame_is_refined(at_window: Calla
     assert num == hand.state.step + 1
     digests = [node.state for node in hand.game.history.nodes]
     hand.player.open(str(hand.game.history.journal.path if hand.game.history.journal else ""))
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     assert [node.state for node in hand.game.history.nodes] == digests
-    assert hand.game.comparison is not None
-    assert hand.game.comparison.matched
+    assert hand.comparison is not None
+    assert hand.comparison.matched
 
 
 def imagined(hand: Hand) -> set[str]:
@@ -166,7 +166,7 @@ def test_a_session_with_imagined_steps_replays_exactly(at_window: Callable[..., 
     hand.game.options = Options(look_ahead=3)
     hand.until(lambda: imagined(hand))
     hand.walk(pygame.K_UP)
-    [made] = hand.game.history.session(hand.game.walker).made.values()
+    [made] = hand.game.history.session(hand.game.worlds.walker(hand.game.seed)).made.values()
     assert [a.name for a in made.batch] == ["forward", "left", "right"]
 
 
@@ -195,8 +195,12 @@ def test_every_setting_is_drawn_and_none_can_be_set_wrong(at_window: Callable[..
     hand = at_window({"world": world})
     pygame.display.set_mode((1000, 800), pygame.RESIZABLE)
     hand.walk(pygame.K_o)
-    for _ in range(10):
-        hand.tap(*[pygame.K_LEFT] * 15, *[pygame.K_RIGHT] * 15, pygame.K_DOWN)
+    for _ in range(13):  # once around
+        for key in (pygame.K_LEFT, pygame.K_RIGHT):
+            for _ in range(20):
+                hand.down(key)
+            hand.player.tick()
+        hand.tap(pygame.K_DOWN)
     hand.tap(pygame.K_ESCAPE)
     hand.walk(pygame.K_UP)
     assert hand.game.problem == ""

@@ -15,7 +15,7 @@ from PIL import Image
 
 import play
 from tests import hand as hands
-from tests.hand import Hand
+from tests.hand import Hand, ToyTruth
 from world import models
 from world.branches import MOST, tree_sheet, tree_video
 from world.plan import Plan, Step
@@ -66,7 +66,7 @@ def test_its_session_keeps_the_tree_and_comes_out_the_same(
 def test_the_window_opens_the_tree(at_window: Callable[..., Hand], walked: Path) -> None:
     hand = at_window()
     hand.player.open(str(walked / "session.json"))
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     tree = hand.game.timeline
     assert (tree.parents, tree.here, tree.bookmarks) == ((-1, 0, 1, 2, 3, 4, 5, 2, 7, 0), 8, {2})
     hand.walk(pygame.K_UP)
@@ -95,7 +95,7 @@ def test_a_branch_begins_a_row_of_the_sheet_and_a_long_walk_is_thinned_out() -> 
     short = tree_sheet(parse_plan("forward*5 fork@start left return", vocabulary()), frames(7))
     long = tree_sheet(parse_plan("forward*5 fork@start left*6 return", vocabulary()), frames(12))
     assert short.shape == long.shape  # two rows of six
-    num = 20 * MOST
+    num = 3 * MOST
     steps = [Step(0, None), *(Step(i, vocabulary()[1]) for i in range(num))]
     assert tree_sheet(Plan(tuple(steps), num), frames(num + 1)).size < 600 * 300 * 300 * 3
 
@@ -113,6 +113,24 @@ def test_a_task_is_judged_without_a_window_too(
     assert "to step 2: find the globe: not reached in 2 steps" in told
     lines = [json.loads(line) for line in (tmp_path / "walk.ndjson").read_text().splitlines()]
     assert all("reward" in line for line in lines[1:])
+
+
+def test_the_truth_lies_beside_the_dream_without_a_window_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(models.MODELS, "toy", "tests.agents.test_simple:load_toy")
+    monkeypatch.setattr(play, "open_truth", ToyTruth)
+    script = ["--script", "forward fork left return wait right", "--out", str(tmp_path)]
+    assert play.main(["--model", "toy", "--scene", "studio", "--truth", *script]) == 0
+    told = capsys.readouterr().out
+    assert told.count(" from the truth, ") == 2
+    lines = [json.loads(line) for line in (tmp_path / "walk.ndjson").read_text().splitlines()]
+    assert all(line["psnr"] > 0 and 0 < line["ssim"] <= 1 for line in lines[1:])
+    with Image.open(tmp_path / "walk.gif") as gif:
+        assert gif.size[0] > 3 * gif.size[1]  # two branches of two pictures
+    photo = str(tmp_path / "sheet.png")
+    assert play.main(["--model", "toy", "--scene", photo, "--truth", "--headless"]) == 2
+    assert "leave it out" in capsys.readouterr().err
 
 
 def test_a_script_of_waits_alone_is_no_division_by_nothing(

@@ -86,8 +86,9 @@ class Screen:
         return [step.action.text for step in reopened(journal).plan.steps[1:] if step.action is not None]
 
     def close(self) -> None:
-        for process in reversed(self.running):
-            process.kill()
+        for process in self.running:
+            process.kill()  # all of them first: a child of xclip holds its pipes as long as there is an X server
+        for process in self.running:
             process.communicate()
 
 
@@ -124,7 +125,7 @@ def test_a_walk_with_real_keys_is_saved_and_opens_again_after_the_window_was_kil
     until(lambda: screen.hands("key", "ctrl+s") or len(list(screen.out.glob("studio*.json"))) == 2)
     again = load_session(max(screen.out.glob("studio*.json"), key=lambda path: path.stat().st_mtime))
     assert (again.plan.steps, again.plan.end, again.digests) == (before.plan.steps, before.plan.end, before.digests)
-    screen.hands("key", "Escape")
+    screen.hands("key", "--delay", "100", "Escape", "Escape")
     told, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert told.startswith("saved")  # pygame does not greet
@@ -145,9 +146,5 @@ def test_a_picture_in_the_clipboard_is_pasted(screen: Screen) -> None:
     screen.run("xclip", "-selection", "clipboard", "-t", "image/png", "-i", str(path))
     screen.play("--scene", "studio")
     screen.hands("key", "ctrl+v")
-    until(lambda: list(screen.out.glob("pasted-*.png")))
-    screen.hands("key", "Up")
-    until(lambda: screen.walked() == ["move forward"])
-    journal = screen.journal()
-    assert journal is not None
-    assert journal.name.startswith("pasted-")
+    until(lambda: screen.hands("key", "Up") or list(screen.out.glob("sessions/pasted-*.ndjson")))
+    assert list(screen.out.glob("pasted-*.png"))

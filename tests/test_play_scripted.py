@@ -52,7 +52,7 @@ def test_without_a_display_it_says_so_and_walks(tmp_path: Path, photo: str) -> N
     done = run_play("--scene", photo, "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert "no display here" in done.stdout
-    for name in ("walk.mp4", "sheet.png", "walk.ndjson"):
+    for name in ("walk.mp4", "walk.gif", "sheet.png", "walk.ndjson"):
         assert str(tmp_path / "out" / name) in done.stdout
         assert (tmp_path / "out" / name).stat().st_size > 1000
     assert len((tmp_path / "out" / "walk.ndjson").read_text().splitlines()) >= 25

@@ -19,6 +19,7 @@ import play
 from tests import hand as hands
 from tests.hand import Hand
 from tests.test_play_words import say
+from tests.world.odd_worlds import Patient
 from world import journal, models
 from world.errors import SceneError
 from world.headless import JOURNAL
@@ -52,12 +53,35 @@ def test_a_session_opens_again_as_it_was(at_window: Callable[..., Hand]) -> None
     assert [node.state for node in hand.game.history.nodes] == digests
     assert (hand.game.timeline.parents, hand.game.timeline.here) == (before.parents, before.here)
     assert hand.game.timeline.bookmarks == before.bookmarks
-    assert str(hand.game.comparison) == "5 of 5 pictures came out as recorded"
+    assert hand.player.overlay.notice == "5 of 5 pictures came out as recorded: it matched"
     hand.walk(pygame.K_UP)
     again = saved(hand)
     assert again != path  # what was opened stays as it was
     assert [len(load_session(p).plan.steps) for p in (path, again)] == [5, 6]
     assert saved(hand) == again
+
+
+def test_a_session_that_comes_out_otherwise_says_so_and_nothing_cuts_it_short(at_window: Callable[..., Hand]) -> None:
+    world = Patient()
+    hand = at_window({"toy": world})
+    world.go_on.release(2)
+    hand.walk(pygame.K_UP, pygame.K_LEFT)
+    path = saved(hand)
+    content = json.loads(path.read_text())
+    content["digests"][0][2] = "0" * 16
+    path.write_text(json.dumps(content))
+    hand.player.open(str(path))
+    hand.until(lambda: hand.game.reopens and hand.game.state is not None)
+    for key, mod in ((pygame.K_k, 0), (pygame.K_s, pygame.KMOD_LCTRL)):
+        hand.player.tell("")
+        hand.down(key, mod)
+        hand.up(key)
+        hand.player.tick()
+        assert "still being walked again" in hand.player.overlay.notice
+    world.go_on.release(2)
+    hand.rest()
+    assert hand.state.step == 2
+    assert "2 of 3 pictures came out as recorded: it did not match" in hand.player.overlay.notice
 
 
 def test_a_session_is_a_few_kilobytes_and_the_start_frame(at_window: Callable[..., Hand]) -> None:
@@ -75,7 +99,7 @@ def test_the_journal_holds_the_walk_at_every_moment(at_window: Callable[..., Han
     walk_a_tree(hand)
     [path] = (tmp_path / "sessions").iterdir()
     session = reopened(path)
-    assert to_json(session) == to_json(hand.game.history.session(hand.game.walker))
+    assert to_json(session) == to_json(hand.game.history.session(hand.game.worlds.walker(hand.game.seed)))
     whole = path.read_bytes()
     for cut in range(whole.index(b"\n") + 1, len(whole), 97):
         path.write_bytes(whole[:cut])
@@ -186,15 +210,15 @@ def test_a_replay_that_differs_says_so(recorded: Path, tmp_path: Path, capsys: p
     ("arguments", "message"),
     [
         (["--replay"], "name its file"),
-        (["{session}", "--seed", "3"], "leave --seed out"),
+        (["{folder}/session.json", "--seed", "3"], "leave --seed out"),
         (["{folder}/none.json"], "there is no session"),
         (["--look-ahead", "99"], "0 to 32, got 99"),
     ],
 )
 def test_wrong_words_about_sessions_get_one_sentence(
-    arguments: list[str], message: str, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [a.format(session=recorded, folder=tmp_path) for a in arguments]
+    given = [a.format(folder=tmp_path) for a in arguments]
     assert play.main(["--headless", *given]) == 2
     assert message in capsys.readouterr().err
 
@@ -208,6 +232,6 @@ def test_an_anchor_lives_in_the_session(at_window: Callable[..., Hand]) -> None:
     path, digests = saved(hand), [node.state for node in hand.game.history.nodes]
     assert load_session(path).made[2].given is not None
     hand.player.open(str(path))
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     assert [node.state for node in hand.game.history.nodes] == digests
     assert np.array_equal(hand.game.shelf.frame(2), hand.player.hud.truth._states.frame(1))

@@ -60,12 +60,14 @@ def test_escape_leaves_the_start_screen_and_nothing_else(at_window: Callable[...
 def test_recent_sessions_are_offered(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_UP, pygame.K_LEFT)
+    hand.chord(pygame.K_s)
     hand.chord(pygame.K_n)
     hand.walk(pygame.K_TAB)
-    first = screen(hand).shown[0]
+    first, after = screen(hand).shown[:2]
+    assert after.address == "first"  # what was saved and its journal are one walk
     assert (first.title, first.about.split(",")[0]) == ("first again", "2 steps by toy")
     hand.tap(pygame.K_RETURN)
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
     assert (hand.state.scene.name, hand.state.step) == ("first", 2)
 
 

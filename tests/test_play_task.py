@@ -138,9 +138,9 @@ def test_begun_again_it_is_the_same_task_and_a_session_has_none(at_window: Calla
     assert score(hand).earned == first.earned
     hand.chord(pygame.K_s)
     hand.player.open(str(hand.player.saved[-1]))
-    hand.until(lambda: hand.game.comparison is not None and not hand.game.doing)
-    assert hand.game.comparison is not None
-    assert hand.game.comparison.matched
+    hand.until(lambda: hand.comparison is not None and not hand.game.doing)
+    assert hand.comparison is not None
+    assert hand.comparison.matched
     hand.walk(pygame.K_LEFT)
     assert hand.game.problem == ""
 

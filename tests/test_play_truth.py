@@ -124,7 +124,7 @@ def test_the_map_tells_how_the_place_looks_to_which_one_returns(at_window: Calla
     assert hand.player.hud.minimap.closure == ""
     hand.walk(*[pygame.K_RIGHT] * 4)
     hand.player.tick()
-    assert hand.player.hud.minimap.closure.startswith("as at 0: 4")
+    assert hand.player.hud.minimap.closure.startswith("seen at step 0 too:\n4")
 
 
 def test_a_return_needs_that_one_has_been_away() -> None:
@@ -160,7 +160,7 @@ def test_one_key_goes_on_in_the_truth_and_another_time_back_in_the_dream(at_wind
     hand.walk(pygame.K_LEFT, pygame.K_k, pygame.K_UP)
     assert hand.game.address == "toy"
     assert hand.state.step == 3
-    session = hand.game.history.session(hand.game.walker)
+    session = hand.game.history.session(hand.game.worlds.walker(hand.game.seed))
     assert session.model == "toy"
     drawn = list(again(ToyWorld(), session))
     assert [frame_digest(state.frame) for state in drawn] == list(session.digests[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests import hand as hands
 from tests.hand import Hand, ToyTruth, simulated
 from world.errors import WorldError
 from world.keys import KeyMap, read_keys
+from world.making import Options
+from world.player import HOLD_DELAY
 from world.prompt import Prompt
 
 at_window = hands.at_window  # the fixture
@@ -61,6 +64,12 @@ def test_a_function_key_says_a_sentence_from_now_on_in_this_scene(
     say(hand, "open the gate", end=pygame.K_F5)
     hand.walk(pygame.K_F5)
     assert texts(hand) == ["open the gate"] * 2
+    hand.game.options = Options(look_ahead=1)
+    place = hand.game.history.nodes[2].state
+    hand.until(lambda: hand.game.futures.at(place))
+    assert [action.text for action in hand.game.futures.at(place)] == [
+        "open the gate"
+    ]  # an action of the scene like any other
     saved = read_keys(tmp_path / "own" / "keys.toml")
     assert saved.sentences == {"first": {"open the gate": "f5"}}
     assert saved.in_vocabulary(simulated("first")).actions[-1].text == "open the gate"
@@ -121,11 +130,25 @@ def test_shift_makes_four_steps_of_one_press_and_escape_ends_them(at_window: Cal
 def test_how_many_steps_shift_makes_is_a_setting(at_window: Callable[..., Hand]) -> None:
     hand = at_window()
     hand.walk(pygame.K_o)
-    hand.tap(pygame.K_DOWN, pygame.K_RIGHT, pygame.K_RIGHT, pygame.K_ESCAPE)
+    hand.tap(pygame.K_DOWN, pygame.K_DOWN, pygame.K_RIGHT, pygame.K_RIGHT, pygame.K_ESCAPE)
     assert hand.game.options.time_skip == 8
     hand.chord(pygame.K_LEFT, pygame.KMOD_LSHIFT)
     hand.until(lambda: hand.state.step == 8 and not hand.game.doing)
     assert texts(hand) == ["turn left"] * 8
+
+
+def test_a_held_key_walks_on_or_makes_one_step_as_the_settings_say(at_window: Callable[..., Hand]) -> None:
+    hand = at_window()
+    hand.walk(pygame.K_o)
+    hand.tap(pygame.K_DOWN, pygame.K_RIGHT, pygame.K_ESCAPE)
+    assert hand.game.options.walk == "step"
+    hand.down(pygame.K_UP)
+    end = time.monotonic() + 2 * HOLD_DELAY
+    hand.until(lambda: time.monotonic() > end)
+    assert hand.state.step == 1
+    hand.game.options = Options()
+    hand.until(lambda: hand.state.step >= 3)
+    hand.up(pygame.K_UP)
 
 
 def test_the_mouse_looks_around_while_its_right_button_is_held(at_window: Callable[..., Hand]) -> None:

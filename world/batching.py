@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
 from world.types import Scene
-from world.wire import Digest, Verb
+from world.wire import Digest, Limits, Verb
 
 BULK_AFTER = 4  # batches that interactive requests may lead while a bulk one waits
+SILENCE = 60.0  # s without a request, after which a client's place is free
 
 Key: TypeAlias = tuple[bytes, int]  # session and number
 
@@ -29,6 +30,7 @@ class Job:
     arrived: float  # s, monotonic
     scenes: Sequence[Scene] = ()
     known: frozenset[Digest] = frozenset()  # arrays that whoever asked has
+    num_bytes: int = 0  # of the arrays in it
     previews: bool = False
     taken: int = 0  # rows handed to the model
     results: list[Any] = field(default_factory=list)  # one a row: a value or an exception
@@ -65,11 +67,31 @@ class FullError(Exception):
     """No room for another request; the words name the limit."""
 
 
+class Places:
+    """Who is served: a session has a place until it was silent for `SILENCE` s, and there are `limit` of them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._heard: OrderedDict[bytes, float] = OrderedDict()  # when, s, the longest silent first
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    def take(self, session: bytes, now: float) -> None:
+        """Raises FullError."""
+        while self._heard and next(iter(self._heard.values())) < now - SILENCE:
+            self._heard.popitem(last=False)
+        if session not in self._heard and len(self) >= self.limit:
+            raise FullError(f"{len(self)} clients are served already: the limit is sessions = {self.limit}")
+        self._heard[session] = now
+        self._heard.move_to_end(session)
+
+
 class Queue:
     """Jobs by session. Sessions take turns, so that one with much to ask does not keep the others waiting."""
 
-    def __init__(self, limit: int, limit_per_session: int) -> None:
-        self.limit, self.limit_per_session = limit, limit_per_session
+    def __init__(self, limit: int, limits: Limits) -> None:
+        self.limit, self.limits = limit, limits
         self._sessions: dict[bytes, deque[Job]] = {}
         self._led = 0  # batches that interactive jobs led while bulk waited
 
@@ -90,10 +112,14 @@ class Queue:
         """Raises FullError."""
         if len(self) >= self.limit:
             raise FullError(f"{len(self)} requests wait already: the limit is max-waiting = {self.limit}")
-        mine = self._sessions.setdefault(job.key[0], deque())
-        if len(mine) >= self.limit_per_session:
-            raise FullError(f"{len(mine)} of your requests wait: the limit is per_session = {self.limit_per_session}")
-        mine.append(job)
+        mine, limits = self._sessions.get(job.key[0], deque()), self.limits
+        if len(mine) >= limits.per_session:
+            raise FullError(f"{len(mine)} of your requests wait: the limit is per_session = {limits.per_session}")
+        num_bytes = job.num_bytes + sum(other.num_bytes for other in chain(*self._sessions.values()))
+        if num_bytes > limits.waiting_bytes and len(self):
+            most = limits.waiting_bytes
+            raise FullError(f"requests of {num_bytes} bytes would wait: the limit is waiting_bytes = {most}")
+        self._sessions.setdefault(job.key[0], mine).append(job)
 
     def remove(self, job: Job) -> bool:
         """Takes a job out; False when it does not wait."""
@@ -106,16 +132,9 @@ class Queue:
         return True
 
     def position(self, job: Job) -> int:
-        """Jobs that go before it; 0 also for one that runs."""
+        """Waiting jobs that go before it; 0 also for one that does not wait."""
         order = self._order()
         return order.index(job) if job in order else 0
-
-    def late(self, now: float) -> list[Job]:
-        """Takes out the jobs whose deadline has passed before their turn came."""
-        late = [job for job in chain(*self._sessions.values()) if job.deadline < now and not job.taken]
-        for job in late:
-            self.remove(job)
-        return late
 
     def next_batch(self, max_rows: int) -> Batch | None:
         """Up to `max_rows` compatible rows, whoever is first in turn leading; None when nothing waits."""

@@ -90,13 +90,18 @@ class RemoteWorldModel:
             self._link.close()
             raise
         w = self._welcome
-        self._spec = WorldSpec(w.model, frozenset(w.supports), w.device, w.dtype)
+        self._spec = WorldSpec(w.model, frozenset(w.supports), w.device, w.dtype, w.frame_size)
         known_limits = {name: w.limits[name] for name in Limits.__dataclass_fields__ if name in w.limits}
         self._limits = replace(Limits(), **known_limits)
 
     @property
     def spec(self) -> WorldSpec:
         return self._spec
+
+    @property
+    def lost(self) -> str:
+        """What is known of a server that has gone, for a person; "" while one is there."""
+        return self._link.state if "nobody listens" in self._link.state else ""
 
     def reset(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[State]:
         """States at the scenes' first starts. Equal arguments give equal states."""
@@ -200,7 +205,9 @@ class RemoteWorldModel:
                 attached=tuple(packer.attached),
                 **others,
             )
-            return self._checked([_encoded(call), *packer.buffers()])
+            parts = [_encoded(call), *packer.buffers()]
+            wire.check_size(parts, self._limits)  # a longer part would cost the connection, and nobody would say why
+            return parts
 
         def show(preview: wire.Preview, parts: Sequence[Buffer]) -> None:
             if on_preview is not None:
@@ -212,14 +219,6 @@ class RemoteWorldModel:
         if not isinstance(reply, wire.Done):
             raise self._error(reply)
         return self._results(reply, parts, packed[0])
-
-    def _checked(self, parts: list[Buffer]) -> list[Buffer]:
-        """A longer message would cost the connection, and nobody would say why."""
-        num_bytes = sum(map(len, parts))
-        if num_bytes > self._limits.message_bytes:
-            limit = self._limits.message_bytes
-            raise ValueError(f"a request of {num_bytes} bytes: {self.address} takes message_bytes = {limit}: send less")
-        return parts
 
     def _results(self, done: wire.Done, parts: Sequence[Buffer], packer: Packer) -> _Results:
         if done.server != self._known.server:

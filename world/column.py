@@ -6,7 +6,7 @@ import pygame
 
 from world import lettering, window
 from world.game import Game
-from world.gauges import in_words, resident_bytes
+from world.gauges import in_words, peak_gpu_bytes, resident_bytes
 from world.keys import Binding, KeyMap
 from world.window import ACCENT, DIM, TEXT, Rect
 
@@ -47,7 +47,8 @@ class Column:
         size = self._size
         window.text(self._surface, label, (self._x, self._y), round(0.92 * size), DIM)
         room = self._right - self._x - 5.2 * size
-        window.text(self._surface, lettering.fitted(value, size, room), (self._right, self._y), size, TEXT, "right")
+        large = size if lettering.length(value, size) <= room else round(0.85 * size)
+        window.text(self._surface, lettering.fitted(value, large, room), (self._right, self._y), large, TEXT, "right")
         self._y += round(1.55 * size)
 
     def _curve(self, seconds: list[float], room: float) -> None:
@@ -86,13 +87,14 @@ def facts(game: Game) -> list[tuple[str, str]]:
     fps, times = game.pace.frames_per_second(), game.pace.p50_p99()
     pose = state.pose if state else game.scene.starts[0].pose
     led = game.history.nodes[game.timeline.here].action if state else None
+    on_gpu = peak_gpu_bytes()
     told = [
         ("Model", f"{model.spec.model} · {'truth' if exact else 'dream'}" if model else game.address),
         ("Device", f"{model.spec.device}, {model.spec.dtype}" if model else "loading" if game.doing else "none"),
         ("Speed", f"{fps:.1f} frames/s" if fps else "idle"),
         ("Latency", f"{1000 * times[0]:.0f} ms, p99 {1000 * times[1]:.0f}" if times else "no step yet"),
         ("Drawn in", _evaluations(game)),
-        ("Memory", in_words(resident_bytes())),
+        ("Memory", in_words(resident_bytes()) + (f", GPU peak {in_words(on_gpu)}" if on_gpu else "")),
         ("Step", f"{state.step if state else 0} · seed {game.seed}"),
         ("Action", led.text if led else "a start" if state else "none yet"),
         ("Place", f"{pose.x:.1f}, {pose.y:.1f} m"),
@@ -115,5 +117,5 @@ def _evaluations(game: Game) -> str:
     """Of the model for a frame, and what waits."""
     sampler = game.worlds.sampling
     num = sampler.num_timesteps - 1 if sampler else game.watch.num_evaluations
-    told = f"{num} evaluation{'' if num == 1 else 's'}" if num else "one go"
+    told = f"{num} evaluation{'' if num == 1 else 's'}" if num else "one go" if game.model else "none yet"
     return f"{told}, {game.waiting} waiting" if game.waiting else told

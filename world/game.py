@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from world.errors import WorldError
-from world.history import History, Node, Walker, node_of
+from world.history import History, Node, node_of
 from world.jobs import LOOK, Desk, Worker, for_a_person
 from world.lookahead import LookAhead, likely
 from world.making import Glance, Options, Reopening, Request, begun
 from world.pace import Pace
-from world.replay import Comparison, given
+from world.replay import given
 from world.session import Made, Session
 from world.settings import SamplerConfig
 from world.shelf import Shelf
@@ -56,7 +56,7 @@ class Game:
         self.pace = Pace()
         self.watch = Watch()  # of the step in the making, or of the last one
         self.problem = ""  # what went wrong, for a person; the state before it stays usable
-        self.comparison: Comparison | None = None  # of the session that is walked again, or was last
+        self.reopening: Reopening | None = None  # the session that is walked again, or was last
         self.worlds = Worlds(open_model, address)
         self.worker = Worker("model")  # what is done to a model is done in its thread
         self._desk = Desk(self.worker)
@@ -91,14 +91,14 @@ class Game:
         return self.worlds.here.model if self.worlds.here else None
 
     @property
-    def walker(self) -> Walker:
-        """Who walks, for a session."""
-        return self.worlds.walker(self.seed)
-
-    @property
     def doing(self) -> str:
         """What is asked of the thread: "", or "step", "refine", "start", "load" or "reopen"."""
         return "" if self._desk.kind == LOOK else self._desk.kind
+
+    @property
+    def reopens(self) -> bool:
+        """Whether a session is walked again: until then nothing else is."""
+        return self.reopening is not None and not self.reopening.done and self.doing in ("load", "reopen")
 
     @property
     def looking(self) -> bool:
@@ -120,7 +120,7 @@ class Game:
 
         `rough` says that more are to come: where frames are refined, few evaluations do.
         """
-        if self.doing == "reopen":
+        if self.reopens:
             return
         self._ahead.clear()
         if self.looking:
@@ -166,11 +166,12 @@ class Game:
     def enter(self, scene: Scene) -> None:
         """Begins a walk in `scene`; the walk so far stays until the new one is there."""
         self.worlds.go_to(self.worlds.home)
+        self.reopening = None
         self._instead(lambda: self._start(scene))
 
     def switch(self) -> bool:
         """Goes on in the truth from the very same place, or back in the dream; False where there is no truth."""
-        if self.worlds.other == TRUTH and not self.scene.simulated:
+        if self.reopens or (self.worlds.other == TRUTH and not self.scene.simulated):
             return False
         self._instead(lambda: self._switch(self.worlds.other))
         return True
@@ -178,7 +179,8 @@ class Game:
     def reopen(self, session: Session) -> None:
         """Walks a session again: its tree grows as it was, and its pictures are compared with those recorded."""
         self.worlds.go_to(self.worlds.home)
-        self._instead(lambda: self._reopen(Reopening(session)))
+        self.reopening = reopening = Reopening(session)
+        self._instead(lambda: self._reopen(reopening))
 
     def anchor(self, frame: Frame, pose: Pose) -> None:
         """Goes on from a picture from elsewhere, uint8 [H, W, 3], seen at `pose`."""
@@ -187,15 +189,13 @@ class Game:
             state = given(state, frame, pose)
             self._append(state, self.timeline.here, node_of(state, None, Made(given=state.frame, pose=pose)))
 
-    def tune(self, sampler: SamplerConfig | None) -> bool:
-        """Other settings from the next step on; False, with the problem told, where the model takes none."""
+    def tune(self, sampler: SamplerConfig | None) -> None:
+        """Other settings from the next step on; where the model takes none, that is told."""
         try:
             self.worlds.tune(sampler)
+            self.futures.forget()
         except WorldError as error:
             self.problem = str(error)
-            return False
-        self.futures.forget()
-        return True
 
     def rest(self) -> None:
         """No key is down: what was drawn roughly is drawn again, then the likely next frames are imagined."""
@@ -274,7 +274,7 @@ class Game:
 
     def _look(self, twins: Twins, state: State, place: bytes) -> None:
         """Imagines what is likely next, all in one batch; whatever is asked for meanwhile goes first."""
-        possible = [action for action in state.scene.actions if follows(twins.model.spec, action)]
+        possible = [action for action in self.scene.actions if follows(twins.model.spec, action)]
         actions = likely(self.history.actions(), possible, self.options.look_ahead)
         glance, futures = Glance(state, actions, self.worlds.sampler), self.futures
         self.watch = watch = Watch(draws=False)
@@ -317,11 +317,10 @@ class Game:
                 self.seed = reopening.session.seeds[0]
             self._append(state, parent, reopening.node(state))
             reopening.places.append(self.timeline.here)
-            self.comparison = reopening.comparison
-            if not reopening.done:
+            if reopening.done:
+                self.history.be(reopening.ended(self.timeline))
+            else:
                 self._reopen(reopening)
-                return
-            self.history.be(reopening.ended(self.timeline))
 
         kind = "reopen" if self.worlds.here else "load"
         self._desk.run(kind, lambda: reopening.draw(self.worlds.opened(self.address)), take)
@@ -341,7 +340,7 @@ class Game:
         """Does `verb` in the place of what runs, as soon as that has ended."""
         self.problem = ""
         self._abandon()
-        self._desk.when_free(verb)
+        self._desk.when_free(verb, firm=True)
 
     def _abandon(self) -> None:
         """Lets the running job, if any, end for nothing; a model that was being loaded stays loaded."""

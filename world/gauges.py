@@ -43,10 +43,9 @@ def resident_bytes() -> int | None:
 
 def peak_gpu_bytes() -> int:
     """The most that this process held on the current GPU; 0 where no model brought torch and CUDA along."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return 0
-    return int(torch.cuda.max_memory_allocated())
+    cuda = sys.modules.get("torch.cuda")
+    is_initialized = getattr(cuda, "is_initialized", None)  # another thread may be half through importing it
+    return int(cuda.max_memory_allocated()) if cuda and is_initialized and is_initialized() else 0
 
 
 def in_words(num_bytes: float | None) -> str:

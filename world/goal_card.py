@@ -10,6 +10,7 @@ from world.quest import Score
 from world.types import Frame
 from world.window import ACCENT, DIM, PANEL, TEXT, Rect
 
+SMALL = 8.5  # letters, the height without a picture
 _WIDTH = 11.0  # letters
 _PICTURE = 6.5  # letters, its height at most
 
@@ -20,20 +21,20 @@ class GoalCard:
     def __init__(self) -> None:
         self._small: tuple[Frame, int, pygame.Surface] | None = None
 
-    def draw(self, surface: pygame.Surface, place: Rect, size: int, score: Score) -> None:
+    def draw(self, surface: pygame.Surface, place: Rect, size: int, score: Score, with_picture: bool = True) -> None:
         """Into the upper left corner of `place`; nothing where that has no room."""
         width, small = round(_WIDTH * size), max(9, round(0.9 * size))
         if place.width < 2.5 * width or place.height < 2 * width:
             return
         lines = [(line, TEXT) for line in lettering.wrapped(as_sentence(score.words), small, width - size)[:3]]
         lines += [(line, DIM) for line in (score.progress, f"{score.reward:+.2f}, {score.earned:+.2f} in all") if line]
-        picture = self._picture(score.goal.frame, width - size, round(_PICTURE * size))
+        picture = with_picture and self._picture(score.goal.frame, width - size, round(_PICTURE * size))
         high = picture.get_height() + size // 2 if picture else 0
         step = round(1.45 * small)
         box = pygame.Rect(place.left + size, place.top + size, width, high + len(lines) * step + size)
         window.panel(surface, box, PANEL, radius=size, alpha=232)
         y = box.top + size // 2
-        if picture is not None:
+        if picture:
             surface.blit(picture, picture.get_rect(midtop=(box.centerx, y)))
         for i, (line, color) in enumerate(lines):
             place_of_line = (box.centerx, y + high + (i + 0.5) * step)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from world.alongside import Alongside, alongside
 from world.branches import tree_sheet, tree_video
 from world.journal import Journal
 from world.plan import Plan, Step
 from world.quest import Quest, Score
-from world.recording import frame_digest, log_header, log_step, save_log, save_png, save_video
+from world.recording import frame_digest, log_header, log_step, save_gif, save_log, save_png, save_video
 from world.replay import Comparison, again
 from world.session import PLAIN, Session, save_session
-from world.types import State, WorldModel
+from world.surroundings import Likeness
+from world.types import Frame, State, TrueWorld, WorldModel
 
 JOURNAL = "unfinished.ndjson"  # grows with every step, and gives way to the session when the walk is through
+_IN_GIF = 120  # frames: longer walks are thinned out
 
 
 class HeadlessWalk:
@@ -44,14 +48,22 @@ class HeadlessWalk:
         self._keep(state)
         self._journal.add(i, self._session.plan.steps[i], frame_digest(state.frame), PLAIN)
 
-    def finish(self) -> dict[str, Path]:
-        """Writes video, sheet, log and session; their paths by what they are."""
-        paths = _save(self._out, self._model, self._session, self._states, self.scores)
+    def finish(self, beside: Alongside | None = None) -> dict[str, Path]:
+        """Writes video, sheet, log and session, with the truth `beside` the dream; their paths by what they are."""
+        told = [{"reward": score.reward} for score in self.scores] or [{}] * len(self._states)
+        if beside is not None:
+            told = [line | asdict(near) for line, near in zip(told, beside.near, strict=True)]
+        frames = beside.frames if beside else [state.frame for state in self._states]
+        paths = _save(self._out, self._model, self._session, self._states, frames, told)
         paths["session"] = self._out / "session.json"
         save_session(paths["session"], replace(self._session, digests=self._digests))
         self._journal.close()
         (self._out / JOURNAL).unlink()
         return paths
+
+    def beside(self, world: TrueWorld, likeness: Callable[[Frame, Frame], Likeness]) -> Alongside:
+        """The truth under the same steps, once they are made."""
+        return alongside(world, likeness, self._session.plan, self._states)
 
     @property
     def _digests(self) -> tuple[tuple[str, ...]]:
@@ -86,21 +98,30 @@ class Replay:
 
     def finish(self, out: Path) -> dict[str, Path]:
         """Writes video, sheet and log; their paths by what they are."""
-        return _save(out, self._model, self._session, self._states)
+        frames = [state.frame for state in self._states]
+        return _save(out, self._model, self._session, self._states, frames, [{}] * len(frames))
 
 
 def _save(
-    out: Path, model: WorldModel, session: Session, states: Sequence[State], scores: Sequence[Score] = ()
+    out: Path,
+    model: WorldModel,
+    session: Session,
+    states: Sequence[State],
+    frames: Sequence[Frame],
+    told: Sequence[dict[str, Any]],
 ) -> dict[str, Path]:
-    plan, frames = session.plan, [state.frame for state in states]
+    """`frames` are the pictures of the states, `told` what the log says of each beside."""
+    plan = session.plan
     elsewhere = {i: "a picture from elsewhere" for i, made in session.made.items() if plan.steps[i].action is None}
-    paths = {"video": out / "walk.mp4", "contact sheet": out / "sheet.png", "log": out / "walk.ndjson"}
+    names = {"video": "walk.mp4", "GIF": "walk.gif", "contact sheet": "sheet.png", "log": "walk.ndjson"}
+    paths = {what: out / name for what, name in names.items()}
     save_video(paths["video"], tree_video(plan, frames))
+    stride = math.ceil(len(frames) / _IN_GIF)
+    save_gif(paths["GIF"], [shown for i, shown in enumerate(tree_video(plan, frames)) if i % stride == 0])
     save_png(paths["contact sheet"], tree_sheet(plan, frames, elsewhere))
     lines: list[dict[str, Any]] = [log_header(model.spec, states[0], session.sampler)]
     for i, step in enumerate(plan.steps[1:], 1):
         parent = {} if step.parent == i - 1 else {"parent": step.parent}  # a line's number; the header is line 0
-        reward = {"reward": scores[i].reward} if scores else {}
-        lines.append(log_step(states[i], step.action) | parent | reward)
+        lines.append(log_step(states[i], step.action) | parent | told[i])
     save_log(paths["log"], lines)
     return paths

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 import pygame
 
-from world import column, filmstrip, lettering, overlays, window
+from world import column, filmstrip, goal_card, lettering, overlays, window
 from world.game import Game
-from world.goal_card import GoalCard
 from world.keys import KeyMap, cap
 from world.minimap import Minimap
-from world.quest import Quest
+from world.quest import Quest, Score
 from world.surroundings import Surroundings
 from world.truth import TruthBeside
 from world.types import Frame
@@ -20,6 +19,7 @@ from world.window import BACKGROUND, PANEL, Rect
 
 PANEL_WIDTH = 19.0  # letters
 LETTERS = 56  # what the longest panel needs, one below the other
+LETTERS_WIDE = 50  # the panel and a frame beside it
 MIN_HEIGHT = 630  # pixels of a new window: below, the smallest letters leave no room for all keys
 SLOW = 0.25  # s after which a running step is shown as such
 LONG = 1.0  # s after which the keys that end a step are shown
@@ -31,12 +31,12 @@ def window_size(side: int) -> tuple[int, int]:
     What the model makes of a start picture is not known yet, so the room is square.
     """
     height = max(MIN_HEIGHT, math.ceil(side / (1 - (2 + filmstrip.HEIGHT) / LETTERS)))
-    return side + round((PANEL_WIDTH + 3) * letter_size(height)), height
+    return side + round((PANEL_WIDTH + 3) * letter_size(height, 2 * height)), height
 
 
-def letter_size(height: int) -> int:
-    """Pixels of a letter, for a window that is `height` high: everything grows with it."""
-    return max(11, min(40, height // LETTERS))
+def letter_size(height: int, width: int) -> int:
+    """Pixels of a letter, for a window of that size: everything grows with it."""
+    return max(11, min(40, height // LETTERS, width // LETTERS_WIDE))
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Overlay:
     paused: bool = False
     chosen: str = ""  # words of the action that a paused game would take
     compared: int = 0  # which of the other branches is shown beside; 0 for none
+    covered: bool = False  # whether a panel lies over the frame
     held: frozenset[str] = frozenset()  # names of actions whose keys are down
     notice: str = ""
     recording: int = 0  # frames so far; 0 when off
@@ -61,7 +62,7 @@ class Hud:
         self.truth = TruthBeside(surroundings)
         self.minimap = Minimap(surroundings)
         self.quest = quest
-        self._goal = GoalCard()
+        self._goal = goal_card.GoalCard()
         self._tiles = overlays.Tiles()
         self._shown: dict[str, tuple[Frame, pygame.Surface]] = {}  # what stands where, and how it looks
         self._last: Frame | None = None
@@ -73,7 +74,7 @@ class Hud:
         """One whole picture of the window; where the stage is, for what lies over it."""
         surface.fill(BACKGROUND)
         box = surface.get_rect()
-        size = letter_size(box.height)
+        size = letter_size(box.height, box.width)
         margin = size
         side = round(PANEL_WIDTH * size)
         with_panel = not overlay.hidden and box.width - side > 0.4 * box.width
@@ -88,6 +89,7 @@ class Hud:
         with_strip = with_panel and strip < 0.2 * stage.height
         if with_strip:
             stage.height -= strip
+        self._tiles.height = 0
         place = self._blit_frames(surface, game, overlay, stage, size)
         if with_strip:
             under = place if place.width > 0.6 * stage.width else stage
@@ -99,11 +101,8 @@ class Hud:
             if self.minimap.shown:
                 self.minimap.draw(surface, stage, place, size, game.history, late=self._fresh)
             if self.quest is not None and (score := self.quest.at(game)) is not None:
-                below = 3 * size if overlay.recording else 0
-                corner = pygame.Rect(place.left, place.top + below, place.width, max(0, place.height - below))
-                self._goal.draw(surface, corner, size, score)
-            self._tiles.height = 0
-            if not self.truth.shown:
+                self._blit_goal(surface, stage, place, size, score, below=3 * size if overlay.recording else 0)
+            if not (self.truth.shown or overlay.covered or game.problem):
                 self._tiles.draw(surface, place, size, game, overlay.keymap.keys(game.scene.name))
         self._draw_over(surface, place, size, game, overlay)
         return stage
@@ -128,6 +127,16 @@ class Hud:
             window.panel(self._column, inside, PANEL, radius=size)
             column.Column(self._column, inside, size).draw(game, facts, overlay.keymap, overlay.held)
         surface.blit(self._column, rect)
+
+    def _blit_goal(
+        self, surface: pygame.Surface, stage: Rect, place: Rect, size: int, score: Score, below: int
+    ) -> None:
+        """In the frame's corner, or above frames that lie beside each other where there is room."""
+        if apart := place.top - stage.top > goal_card.SMALL * size:
+            corner = pygame.Rect(place.left - size, stage.top - size, place.width, stage.height)
+        else:
+            corner = pygame.Rect(place.left, place.top + below, place.width, max(0, place.height - below))
+        self._goal.draw(surface, corner, size, score, with_picture=not apart)
 
     def _blit_frames(self, surface: pygame.Surface, game: Game, overlay: Overlay, stage: Rect, size: int) -> Rect:
         """What is seen here; beside it the truth, or what is seen at this step of another branch."""
@@ -161,7 +170,7 @@ class Hud:
             if stage.bottom - under.bottom > 10 * size:
                 under.height = stage.bottom - under.top  # below the frames, where there is room
             else:
-                under = places[1]
+                under, self._tiles.height = places[1], 6 * size
             overlays.draw_curve(surface, under, size, self.truth.drift(game))
         return places[0].union(places[1])
 
@@ -185,7 +194,7 @@ class Hud:
             hint = here if game.state else "Any key tries it again; Tab is the start screen, Esc leaves."
             window.card(surface, place, "That did not work", game.problem, hint, size)
         elif game.doing in ("load", "start") and game.doing_for > SLOW:
-            what = f"Loading {game.address}" if game.doing == "load" else "Getting ready"
+            what = f"Loading {game.worlds.opening or game.address}" if game.doing == "load" else "Getting ready"
             dots = "." * (1 + int(game.doing_for * 2) % 3)
             window.card(surface, place, what + dots, overlays.patience(game), "", size)
         if game.doing in ("step", "refine") and game.watch.num_evaluations:
@@ -202,7 +211,9 @@ class Hud:
             next_step = f" · next: {overlay.chosen}" if overlay.chosen else ""
             overlays.draw_chip(surface, f"Paused{next_step} · N makes one step", top, size)
         elif game.doing == "step" and game.doing_for > LONG and not overlay.hidden:
-            overlays.draw_chip(surface, "Esc gives this step up, Enter takes it as it is", notice, size)
+            overlays.draw_chip(surface, overlays.way_out(game), notice, size, place.width - 2 * size)
+        elif game.reopens and game.reopening is not None and game.state is not None:
+            overlays.draw_chip(surface, f"Walking the session again: {game.reopening.told}", top, size)
         elif self.truth.shown and self.truth.at(game, game.timeline.here) is None:
             overlays.draw_chip(surface, "The truth is on its way", top, size)
         score = self.quest.at(game) if self.quest and not overlay.hidden else None
@@ -222,5 +233,8 @@ def _halves(stage: Rect, gap: int, frame: Frame) -> tuple[Rect, Rect]:
     shape, caption = (frame.shape[1], frame.shape[0]), 2 * gap
     under = below.inflate(0, -min(caption, below.height - 1))
     if window.fitting(shape, beside).width >= window.fitting(shape, under).width:
-        return beside, beside.move(stage.width - beside.width, 0)
+        room = pygame.Rect(0, 0, beside.width, max(1, beside.height - caption))
+        beside.width = window.fitting(shape, room).width  # close to each other in a wide window
+        beside.left = stage.centerx - gap // 2 - beside.width
+        return beside, beside.move(beside.width + gap, 0)
     return below, below.move(0, stage.height - below.height)

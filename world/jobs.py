@@ -77,6 +77,7 @@ class Desk:
         self._worker = worker
         self._job: _Job | None = None
         self._next: Callable[[], None] | None = None
+        self._firm = False  # whether what waits lets nothing lesser take its place
 
     @property
     def kind(self) -> str:
@@ -102,20 +103,24 @@ class Desk:
         """Lets the worker do `job`; `take` gets the result in some later `poll`."""
         self._job = _Job(kind, self._worker.run(job), take, time.monotonic())
 
-    def when_free(self, verb: Callable[[], None]) -> None:
-        """Calls `verb` now, or when the running job has ended, in the place of another one that waited."""
+    def when_free(self, verb: Callable[[], None], *, firm: bool = False) -> None:
+        """Calls `verb` now, or when the running job has ended, in the place of another one that waited.
+
+        A firm one gives its place to firm ones alone: a step must not keep a person from the scene that was chosen.
+        """
         if self._job is None:
             verb()
-        else:
-            self._next = verb
+        elif firm or not self._firm:
+            self._next, self._firm = verb, firm
 
     def forget_waiting(self) -> None:
-        """The verb that waits is not wanted any more."""
-        self._next = None
+        """The verb that waits is not wanted any more; a firm one stays."""
+        if not self._firm:
+            self._next = None
 
     def abandon(self) -> None:
-        """Lets the running job, if any, end for nothing."""
-        self._next = None
+        """Lets the running job, if any, end for nothing, and what waits as well."""
+        self._next, self._firm = None, False
         if self._job is not None:
             self._job = replace(self._job, take=lambda result: None, wanted=False)
 
@@ -129,8 +134,8 @@ class Desk:
         if error is None:
             job.take(job.future.result())
         elif job.wanted and job.kind != LOOK:
-            self._next = None
+            self.forget_waiting()
         if self._next is not None and self._job is None:
-            waiting, self._next = self._next, None
+            waiting, self._next, self._firm = self._next, None, False
             waiting()
         return error if job.wanted and job.kind != LOOK else None

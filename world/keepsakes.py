@@ -17,7 +17,7 @@ from world.history import History
 from world.jobs import Worker
 from world.journal import SUFFIX, Journal, forget_old
 from world.recording import contact_sheet, log_header, log_step, save_gif, save_log, save_png, sheet_columns
-from world.session import save_session
+from world.session import Session, save_session
 from world.types import Action, Frame, State
 
 SESSIONS = "sessions"  # the folder of journals, beside what is saved
@@ -103,12 +103,12 @@ class Keepsakes:
     def session(self) -> None:
         """The whole tree as one session file; the same file when it is saved again."""
         game = self.game
-        if game.state is None or game.doing == "reopen":
+        if game.state is None or game.reopens:
             return
         path = self.session_path or self._free_path(f"{game.scene.name}.session", ".json")
 
         def save() -> None:
-            save_session(path, game.history.session(game.walker))
+            save_session(path, self._walked())
             self.session_path = path
             self.saved = [*(p for p in self.saved if p != path), path]
 
@@ -167,7 +167,10 @@ class Keepsakes:
             open_picture(str(path))
 
     def _begin_journal(self, path: Path) -> None:
-        self.game.history.journal = Journal(path, self.game.history.session(self.game.walker))
+        self.game.history.journal = Journal(path, self._walked())
+
+    def _walked(self) -> Session:
+        return self.game.history.session(self.game.worlds.walker(self.game.seed))
 
     def _stop_film(self) -> None:
         if self._film is not None:

@@ -123,11 +123,14 @@ class Link:
                     pass
                 case Queued() | Preview():
                     self.state = "it is busy"
+                    if isinstance(reply, Queued) and reply.position:
+                        self.state += f" with {reply.position} requests before yours"
                     resend_at = time.monotonic() + LAST_RESEND
                     if isinstance(reply, Preview):
                         on_preview(reply, parts)
                 case Need():
-                    whole, resend_at = True, 0.0
+                    resend_at = resend_at if whole else 0.0  # a second one may answer what was sent before
+                    whole = True
                 case Refused(reason="busy" | "loading" | "leaving"):
                     self.state = reply.words
                     resend_at = time.monotonic() + reply.retry_after_ms / 1000

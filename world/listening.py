@@ -13,7 +13,7 @@ from world.curve import Admitted, read_server_key
 from world.endpoints import Endpoint, ready_to_bind
 from world.wire import Buffer
 
-HIGH_WATER = 64  # messages in either direction that ZMQ keeps for one client
+UNREAD, UNSENT = 8, 64  # messages that ZMQ keeps for one client: a request may be large, a reply small
 HEARTBEAT = 2000  # ms
 _TURN = 64  # messages read before anything else is done
 
@@ -32,7 +32,7 @@ class Listener:
         self.socket: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
         self.socket.linger = 1000  # the last replies leave, and nothing waits for a client that does not read
         self.socket.maxmsgsize = message_bytes
-        self.socket.rcvhwm = self.socket.sndhwm = HIGH_WATER
+        self.socket.rcvhwm, self.socket.sndhwm = UNREAD, UNSENT
         self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = HEARTBEAT, 3 * HEARTBEAT
         try:
             if keys is not None:

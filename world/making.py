@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from world.history import Node, node_of
 from world.replay import Comparison, again, given
@@ -14,12 +15,15 @@ from world.tuning import Twins
 from world.types import Action, Scene, State, WorldModel
 from world.watching import Accepted, Watch
 
+WalkKind: TypeAlias = Literal["continuous", "step"]
+
 
 @dataclass(frozen=True)
 class Options:
     """What a person may choose beside the sampler's settings."""
 
     look_ahead: int = 0  # likely actions that are imagined while nothing is asked; 0 for off
+    walk: WalkKind = "continuous"  # whether a held key walks on, or every press is one step
     time_skip: int = 4  # steps of a move with Shift
     refine: bool = False  # few evaluations while keys are held, the last frame again with all of them
 
@@ -69,10 +73,18 @@ class Reopening:
         self.comparison = Comparison()
         self.places: list[int] = []
         self._walk: Iterator[State] | None = None
+        self._walked_by = ""
 
     @property
     def done(self) -> bool:
         return len(self.places) == len(self.session.plan.steps)
+
+    @property
+    def told(self) -> str:
+        """How far it is, and once it is done whether the pictures came out the same."""
+        if self.done:
+            return self.comparison.verdict(self.session.model, self._walked_by)
+        return f"step {max(0, len(self.places) - 1)} of {len(self.session.plan.steps) - 1}"
 
     @property
     def parent(self) -> int:
@@ -82,7 +94,7 @@ class Reopening:
     def draw(self, twins: Twins) -> State:
         """The state of the next step."""
         if self._walk is None:
-            self._walk = again(twins.model, self.session)
+            self._walk, self._walked_by = again(twins.model, self.session), twins.model.spec.model
         return next(self._walk)
 
     def node(self, state: State) -> Node:

@@ -29,6 +29,8 @@ class Metrics:
             "compute": deque(maxlen=WINDOW),
             "transfer": deque(maxlen=WINDOW),
         }
+        self._seconds: dict[Span, float] = dict.fromkeys(self._spans, 0.0)  # of all durations
+        self._num_spans: Counter[Span] = Counter()
         self._batches: Counter[int] = Counter()
         self._lock = threading.Lock()
 
@@ -40,6 +42,8 @@ class Metrics:
         """A duration: waiting for a turn, in the model, or reading and writing messages."""
         with self._lock:
             self._spans[span].append(seconds)
+            self._seconds[span] += seconds
+            self._num_spans[span] += 1
 
     def batch(self, num_rows: int) -> None:
         """A batch of the model's has run."""
@@ -67,6 +71,8 @@ class Metrics:
                 for quantile in (0.5, 0.95, 0.99):
                     value = float(np.quantile(values, quantile))
                     yield f'bagel_world_{span}_seconds{{quantile="{quantile}"}} {value:.6f}'
+            yield f"bagel_world_{span}_seconds_sum {self._seconds[span]:.6f}"
+            yield f"bagel_world_{span}_seconds_count {self._num_spans[span]}"
         yield "# TYPE bagel_world_batch_rows histogram"
         for edge in _BATCHES:
             below = sum(count for size, count in self._batches.items() if size <= edge)
@@ -86,6 +92,8 @@ class MetricsPage:
         """`text` is called in that thread. Raises WorldError where the port cannot be had."""
 
         class Page(BaseHTTPRequestHandler):
+            timeout = 10  # s, for who connects and says nothing
+
             def do_GET(self) -> None:
                 body = text().encode()
                 self.send_response(200 if self.path in ("/", "/metrics") else 404)

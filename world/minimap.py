@@ -59,10 +59,12 @@ class Minimap:
         self, surface: pygame.Surface, stage: Rect, place: Rect, size: int, history: History, late: bool = False
     ) -> None:
         """Into a corner of `stage`, frames lying at `place`; what is new may wait where `late` says so."""
-        side, above = round(SIDE * size), place.top - stage.top
+        side, above, beside = round(SIDE * size), place.top - stage.top, stage.right - place.right
         if above > _LEAST * size:
             side = min(side, above - 2 * size)  # above the frames, where there is room
-        if not history.nodes or history.timeline.here == NOWHERE or stage.width < 2 * side or stage.height < 2 * side:
+        apart = above > _LEAST * size or beside > side + size
+        room = stage if apart else place.inflate(-side, -side)  # over the frame, no more than a third of it
+        if not history.nodes or history.timeline.here == NOWHERE or min(room.size) < 2 * side:
             return
         floor = self._floor_of(history.shelf.scene(history.timeline.here))
         made_for = (history.timeline, id(history), side, floor)
@@ -70,15 +72,18 @@ class Minimap:
             self._drawn_for = made_for
             self._picture = _drawn(side, history, floor)
             self.closure = self._closure(history)
-        told = 2 * size if self.closure else 0
-        box = pygame.Rect(
-            stage.right - side - size, stage.top + (0 if above > _LEAST * size else size), side, side + told
-        )
+        told = round(3.2 * size) if self.closure else 0
+        box = pygame.Rect(0, stage.top, side, side + told)
+        if apart:
+            box.right = stage.right
+        else:
+            box.topright = place.right - size, max(stage.top, place.top) + size
         window.panel(surface, box, PANEL, radius=size, alpha=225)
         surface.blit(self._picture, box)
-        if self.closure:
-            words = lettering.fitted(self.closure, round(0.85 * size), side - size)
-            window.text(surface, words, (box.centerx, box.bottom - 1.4 * size), round(0.85 * size), TEXT, "center")
+        small = round(0.85 * size)
+        for i, line in enumerate(self.closure.splitlines()):
+            words = lettering.fitted(line, small, side - size)
+            window.text(surface, words, (box.centerx, box.bottom - (2.6 - 1.3 * i) * size), small, TEXT, "center")
 
     def close(self) -> None:
         """Ends the thread."""
@@ -98,7 +103,7 @@ class Minimap:
             return ""
         here, there = (_small(history.shelf.frame(node)) for node in (path[-1], path[found]))
         likeness = self._surroundings.likeness(here, there)
-        return f"as at {found}: {likeness.psnr:.1f} dB, {likeness.ssim:.2f}"
+        return f"seen at step {history.nodes[path[found]].step} too:\n{likeness.psnr:.1f} dB, SSIM {likeness.ssim:.2f}"
 
 
 def _drawn(side: int, history: History, floor: Floor | None) -> pygame.Surface:

@@ -28,6 +28,14 @@ def patience(game: Game) -> str:
     return f"{game.doing_for:.0f} s so far. Large models take minutes the first time; Esc leaves."
 
 
+def way_out(game: Game) -> str:
+    """How a step that takes long is ended, and why it may take so long."""
+    if lost := getattr(game.model, "lost", ""):  # as world.client has
+        return f"Esc gives this step up; {lost}"
+    early = game.model is not None and "preview" in game.model.spec.supports
+    return f"Esc gives this step up{', Enter takes it as it is' if early else ''}"
+
+
 def draw_pulse(surface: pygame.Surface, place: Rect, size: int, seconds: float) -> None:
     """A short bar that wanders along the frame's lower edge while the model thinks."""
     width, height = place.width // 5, max(3, size // 4)
@@ -76,8 +84,10 @@ def draw_curve(surface: pygame.Surface, place: Rect, size: int, psnr: Sequence[f
     shown = [min(v, _CLEAR) for v in psnr][-max(2, inner.width // max(1, size // 3)) :]
     low, high = math.floor(min(shown)), max(math.ceil(max(shown)), math.floor(min(shown)) + 1)
     small = max(9, round(0.85 * size))
-    window.text(surface, f"drift, dB: {low} to {high}", (inner.left, box.top + 1.1 * size), small, DIM)
-    window.text(surface, f"{shown[-1]:.1f} now", (inner.right, box.top + 1.1 * size), small, TEXT, "right")
+    y = box.top + 1.1 * size
+    wide = window.text(surface, f"{shown[-1]:.1f} now", (inner.right, y), small, TEXT, "right")
+    told = lettering.fitted(f"drift, dB: {low} to {high}", small, inner.width - wide - size)
+    window.text(surface, told, (inner.left, y), small, DIM)
     points = [
         (inner.left + i * inner.width / (len(shown) - 1), inner.bottom - (v - low) / (high - low) * inner.height)
         for i, v in enumerate(shown)
@@ -95,12 +105,11 @@ class Tiles:
 
     def draw(self, surface: pygame.Surface, place: Rect, size: int, game: Game, keys: dict[str, str]) -> None:
         """`keys` gives the key for what a move is called or, behind a slash, for a sentence."""
-        self.height = 0
         if game.timeline.here == NOWHERE:
             return
         futures = list(game.futures.at(game.history.nodes[game.timeline.here].state).items())
         side, gap = round(_TILE * size), size // 2
-        if len(futures) * (side + gap) > 0.9 * place.width or place.height < 4 * side:
+        if len(futures) * (side + gap) > 0.6 * place.width or place.height < 4 * side:
             return
         self.height = side + 2 * size if futures else 0
         fresh: dict[tuple[int, int], tuple[Frame, pygame.Surface]] = {}

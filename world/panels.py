@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import pygame
@@ -101,9 +102,10 @@ class SentencePanel:
 class KeySheet:
     """All keys on one page; any key closes it."""
 
-    def __init__(self, keymap: KeyMap, scene: str, time_skip: int) -> None:
+    def __init__(self, keymap: KeyMap, path: Path, scene: str, time_skip: int) -> None:
+        """`path` is where a person's own keys are kept."""
         self.closed = False
-        self._keymap, self._scene, self._time_skip = keymap, scene, time_skip
+        self._keymap, self._path, self._scene, self._time_skip = keymap, path, scene, time_skip
 
     def on(self, event: pygame.event.Event) -> None:
         self.closed = event.type in (pygame.KEYDOWN, pygame.MOUSEBUTTONDOWN)
@@ -119,8 +121,9 @@ class KeySheet:
         box.center = stage.center
         window.panel(surface, box, PANEL, radius=size, alpha=248)
         window.text(surface, "All keys", (box.left + 2 * size, box.top + 2 * size), round(1.3 * size), ACCENT)
-        told = "keys.toml in your configuration folder changes them"
-        window.text(surface, told, (box.right - 2 * size, box.top + 2 * size), round(0.85 * size), DIM, "right")
+        small = round(0.85 * size)
+        told = lettering.fitted(f"yours go into {_short(self._path)}", small, 30 * size)
+        window.text(surface, told, (box.right - 2 * size, box.top + 2 * size), small, DIM, "right")
         for i, (caps, caption) in enumerate(rows):
             x = box.left + (2 + 21 * (i // half)) * size
             y = box.top + (4.4 + 2 * (i % half)) * size
@@ -130,3 +133,8 @@ class KeySheet:
             words = lettering.fitted(caption, round(0.92 * size), right - x - size)
             window.text(surface, words, (right, y), round(0.92 * size), TEXT, "right")
         pygame.draw.line(surface, RAISED, (box.centerx, box.top + 3.6 * size), (box.centerx, box.bottom - size))
+
+
+def _short(path: Path) -> str:
+    home = str(Path.home())
+    return f"~{str(path).removeprefix(home)}" if str(path).startswith(home + "/") else str(path)

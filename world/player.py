@@ -13,6 +13,7 @@ from world import hud, keys, models, verbs, window
 from world.errors import ModelError, WorldError
 from world.game import Game
 from world.hands import Hands, key_name
+from world.jobs import for_a_person
 from world.journal import SUFFIX, reopened
 from world.keepsakes import Keepsakes
 from world.panels import Panel
@@ -66,8 +67,16 @@ class Player:
     def run(self) -> None:
         """Until the window is closed. Raises ModelError when it was closed over a model that could not be loaded."""
         try:
+            num_failed = 0  # in a row
             while self.running:
-                self.tick()
+                try:
+                    self.tick()
+                    num_failed = 0
+                except Exception as error:  # a bug of the window must not cost a person the walk
+                    num_failed += 1
+                    if num_failed > DRAWS_PER_SECOND:
+                        raise
+                    self.game.problem = for_a_person(error, self.game.address)
                 self._clock.tick(DRAWS_PER_SECOND)
             why_nothing_was_seen = "" if self.game.state else self.game.problem
         finally:
@@ -79,7 +88,10 @@ class Player:
         """Events, held keys, what the model finished, one drawing: never waits."""
         for event in pygame.event.get():
             self._on(event)
+        reopening = self.game.reopening if self.game.reopens else None
         new = self.game.poll()
+        if reopening is not None and reopening.done:
+            self.tell(reopening.told)
         self._repeat_held()  # after the poll, so that a held key loses no time between two steps
         if not self.hands.held and self.panel is None:
             self.game.rest()
@@ -169,9 +181,9 @@ class Player:
         if self.game.state is None and self.game.problem:
             self._begin_again(event)
             return
-        self.game.problem = ""
+        told, self.game.problem = self.game.problem, ""
         does = self.overlay.keymap.table(self.game.scene.name).get(key_name(event))
-        if does is not None:
+        if does is not None and not (told and does == "quit"):  # which only takes the card away
             shifted = getattr(event, "mod", 0) & pygame.KMOD_SHIFT
             self._do(does, event.key, self.game.options.time_skip if shifted else 1)
 
@@ -206,7 +218,8 @@ class Player:
 
     def _repeat_held(self) -> None:
         now = time.monotonic()
-        if not self.hands.held or self.overlay.paused or self.game.doing or now < self._repeat_at:
+        waits = self.overlay.paused or self.game.options.walk == "step"
+        if not self.hands.held or waits or self.game.doing or now < self._repeat_at:
             return
         if move := self._held_move():
             self._repeat_at = now + HOLD_INTERVAL
@@ -224,10 +237,12 @@ class Player:
         if self.overlay.notice and time.monotonic() > self._notice_until:
             self.overlay = replace(self.overlay, notice="")
         held = frozenset(self.hands.held.values())
-        overlay = replace(self.overlay, held=held, recording=self.keepsakes.num_filmed)
+        overlay = replace(self.overlay, held=held, recording=self.keepsakes.num_filmed, covered=self.panel is not None)
         surface = pygame.display.get_surface()
         if surface is not None:
             stage = self.hud.draw(surface, self.game, overlay)
             if self.panel is not None:
-                self.panel.draw(surface, stage, hud.letter_size(surface.get_height()))
+                whole = surface.get_rect()
+                place = stage if stage.width > 0.6 * whole.width else whole
+                self.panel.draw(surface, place, hud.letter_size(whole.height, whole.width))
             pygame.display.flip()

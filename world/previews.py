@@ -1,8 +1,8 @@
-"""Watching a step in the making: how far it is, what it will look like, and a way to give it up."""
+"""Watching a step in the making: how far it is, what it will look like, and ways to give it up, or some of its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -22,7 +22,7 @@ class Progress:
     draw: Callable[[], list[Frame]]
 
 
-OnPreview: TypeAlias = Callable[[Progress], None]
+OnPreview: TypeAlias = Callable[[Progress], Collection[int] | None]  # may return rows that are given up
 
 
 @runtime_checkable
@@ -32,5 +32,9 @@ class PreviewingWorld(WorldModel, Protocol):
     def step(
         self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
     ) -> list[State]:
-        """`on_preview` is called after every evaluation; an exception that it raises ends the step."""
+        """`on_preview` is called after every evaluation; an exception that it raises ends the step.
+
+        Rows that it returns nobody wants any more: they may leave the batch, while the others go on as if they had
+        been alone. A row that left is not told of again, and comes back as the state that it was.
+        """
         ...

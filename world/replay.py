@@ -29,6 +29,15 @@ class Comparison:
             return self
         return Comparison(self.num_drawn + 1, self.num_equal + (frame_digest(frame) == session.digests[0][i]))
 
+    def verdict(self, recorded_by: str, walked_by: str) -> str:
+        """For a person, who must be told as well where it may come from; both are names of models."""
+        if self.matched:
+            return f"{self}: it matched" if self.num_drawn else str(self)
+        why = f"recorded by {recorded_by}, walked by {walked_by}"
+        if recorded_by == walked_by:
+            why += ", which rounds differently on another machine, device or number of threads"
+        return f"{self}: it did not match: {why}"
+
     def __str__(self) -> str:
         if not self.num_drawn:
             return "the session recorded no pictures to compare with"

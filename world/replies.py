@@ -13,7 +13,7 @@ from world import wire
 from world.batching import Job, Key
 from world.errors import CancelledError, ModelError, RenderError, SceneError
 from world.types import Start, State
-from world.values import AnyArray, Names, Packer, Store, Unpacker, finder
+from world.values import OVERHEAD, AnyArray, Names, Packer, Store, Unpacker, finder
 from world.wire import Array, Buffer, Digest, Limits, Reason, WireError
 from world.worker import Previewed
 
@@ -62,6 +62,7 @@ class Replies:
             arrived=now,
             scenes=reader.scenes,
             known=frozenset(name.digest for name in used),
+            num_bytes=sum(array.nbytes for array in used.values()),
             previews=call.previews,
         )
 
@@ -122,9 +123,6 @@ class Replies:
                 )
                 yield job.route, [wire.encode(preview), *packer.buffers()]
 
-    def queued(self, job: Job, position: int) -> Buffer:
-        return wire.encode(wire.Queued(session=job.key[0], number=job.key[1], position=position))
-
     def _keep(self, array: AnyArray) -> None:
         """Names an array of the model's and keeps it for requests that name it."""
         name = self._names.array(array)
@@ -139,7 +137,8 @@ class Replies:
 class Answers:
     """The latest replies of each session, which retries get.
 
-    The sessions that were silent longest are forgotten first when all take more than `limit` bytes.
+    The sessions that were silent longest are forgotten first when all take more than `limit` bytes; the newest reply
+    never is.
     """
 
     def __init__(self, limit: int) -> None:
@@ -152,10 +151,10 @@ class Answers:
         mine = self._sessions.setdefault(session, OrderedDict())
         self._sessions.move_to_end(session)
         mine[number] = parts
-        self._num_bytes += sum(map(len, parts))
+        self._num_bytes += _num_bytes(parts)
         if len(mine) > ANSWERS_PER_SESSION:
             self._forget(mine)
-        while self._num_bytes > self._limit:
+        while self._num_bytes > max(self._limit, _num_bytes(parts)):
             oldest = next(iter(self._sessions))
             self._forget(self._sessions[oldest])
             if not self._sessions[oldest]:
@@ -166,7 +165,11 @@ class Answers:
 
     def _forget(self, replies: OrderedDict[int, list[Buffer]]) -> None:
         _, parts = replies.popitem(last=False)
-        self._num_bytes -= sum(map(len, parts))
+        self._num_bytes -= _num_bytes(parts)
+
+
+def _num_bytes(parts: Sequence[Buffer]) -> int:
+    return OVERHEAD + sum(map(len, parts))
 
 
 def _rows(call: wire.Call, reader: Unpacker) -> tuple[Sequence[Any], Hashable]:

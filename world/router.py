@@ -29,6 +29,8 @@ TICK = 100  # ms
 PING = 0.5  # s between two questions whether a server is there
 SILENCE = 5.0  # s without a word, after which a server is taken for dead
 MAX_OPEN = 1024  # calls on their way
+OPEN_BYTES = 2 * 2**30  # of these, which are kept in case that a server dies
+LIMITS = Limits()
 SESSIONS = 4096  # whose servers are remembered
 
 _log = logging.getLogger(__name__)
@@ -61,6 +63,11 @@ class _Open:
     call: wire.Call
     parts: Sequence[Buffer]
     backend: _Backend
+    deadline: float  # s, monotonic: then nobody waits for it any more
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(map(len, self.parts))
 
 
 class Router:
@@ -69,7 +76,7 @@ class Router:
     def __init__(self, bind: Endpoint, backends: Sequence[Endpoint], keys: Path | None = None) -> None:
         """Listens at once. Raises ValueError or WorldError where it cannot."""
         self._id = secrets.token_bytes(16)
-        self._listener = Listener(bind, Limits().message_bytes, keys)
+        self._listener = Listener(bind, LIMITS.message_bytes, keys)
         try:
             self._backends = [_Backend(e, *dealer_to(self._listener.context, e)) for e in backends]
         except BaseException:
@@ -109,6 +116,7 @@ class Router:
                     for route, parts in self._listener.read():
                         self._on_message(route, parts)
                 self._ping()
+                self._forget_late()
         finally:
             for backend in self._backends:
                 backend.socket.disable_monitor()
@@ -134,17 +142,23 @@ class Router:
             if backend.welcome is not None and now - backend.heard > SILENCE:
                 self._on_death(backend)
 
+    def _forget_late(self) -> None:
+        now = time.monotonic()
+        for key in [key for key, call in self._open.items() if call.deadline < now]:
+            self._close(key)
+
     def _on_message(self, route: bytes, parts: Sequence[Buffer]) -> None:
         key: Key = (bytes(16), 0)
         try:
-            message = wire.decode_request(parts)
+            message = wire.decode_request(parts, LIMITS)
             key = (message.session, message.number)
             match message:
                 case wire.Call():
                     self._on_call(route, key, message, parts)
                 case wire.Cancel():
-                    if (call := self._open.get(key)) is not None:
-                        call.backend.send(parts)
+                    if key in self._open:
+                        self._close(key).backend.send(parts)
+                        self._refuse(route, key, "cancelled", "given up, as you asked")
                 case wire.Metrics():
                     self._reply(route, wire.Figures(session=key[0], number=key[1], text=self.figures()))
                 case wire.Hello(version=version) if version != wire.VERSION:
@@ -155,17 +169,21 @@ class Router:
             self._refuse(route, key, "bad", str(error))
 
     def _on_call(self, route: bytes, key: Key, call: wire.Call, parts: Sequence[Buffer]) -> None:
+        deadline = time.monotonic() + call.timeout_ms / 1000
         if (known := self._open.get(key)) is not None:  # asked again: whoever has it knows
-            known.route, known.parts = route, parts
+            known.route, known.parts, known.deadline = route, parts, max(known.deadline, deadline)
             known.backend.send(parts)
         elif self._leaving:
             self._refuse(route, key, "leaving", "this router is ending", 200)
         elif len(self._open) >= MAX_OPEN:
             self._refuse(route, key, "busy", f"{MAX_OPEN} calls are on their way: the limit of this router", 200)
+        elif self._open and sum(one.num_bytes for one in self._open.values()) > OPEN_BYTES:
+            words = f"calls of {OPEN_BYTES} bytes are on their way: the limit of this router"
+            self._refuse(route, key, "busy", words, 200)
         else:
-            self._dispatch(key, route, call, parts)
+            self._dispatch(key, route, call, parts, deadline)
 
-    def _dispatch(self, key: Key, route: bytes, call: wire.Call, parts: Sequence[Buffer]) -> None:
+    def _dispatch(self, key: Key, route: bytes, call: wire.Call, parts: Sequence[Buffer], deadline: float) -> None:
         """To the session's own server unless another has less to do, by more than this one call."""
         there = [b for b in self._backends if b.welcome is not None and b.welcome.model == call.model]
         if not there:
@@ -179,7 +197,7 @@ class Router:
         self._homes.move_to_end(key[0])
         if len(self._homes) > SESSIONS:
             self._homes.popitem(last=False)
-        self._open[key] = _Open(route, call, parts, backend)
+        self._open[key] = _Open(route, call, parts, backend, deadline)
         backend.open.add(key)
         backend.num_calls += 1
         backend.send(parts)
@@ -218,7 +236,7 @@ class Router:
 
     def _again(self, key: Key) -> None:
         call = self._close(key)
-        self._dispatch(key, call.route, call.call, call.parts)
+        self._dispatch(key, call.route, call.call, call.parts, call.deadline)
 
     def _close(self, key: Key) -> _Open:
         call = self._open.pop(key)

@@ -14,11 +14,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import zmq
 
 from world import wire
-from world.batching import Batch, FullError, Job, Key, Queue
+from world.batching import Batch, FullError, Job, Key, Places, Queue
 from world.endpoints import Endpoint
 from world.listening import Listener
 from world.metrics import Metrics
@@ -26,10 +27,12 @@ from world.replies import Answers, Replies
 from world.types import WorldSpec
 from world.values import Names, Store, UnknownArrayError
 from world.wire import Buffer, Limits, WireError
-from world.worker import Finished, Loaded, Loader, Previewed, Stage, Worker
+from world.worker import Ended, Finished, Loaded, Loader, Previewed, Stage, Worker
 
+GRACE = 1.0  # s after its deadline until a request that runs is given up: clients who live do that themselves
 TICK = 250  # ms, after which deadlines and signals are looked at even where nothing comes in
 ANSWER_BYTES = 64 * 2**20  # of replies kept for retries
+MOST_WORDS = 4096  # characters of a refusal, which may quote what was sent
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +56,8 @@ class Server:
         self.options = options
         self.metrics = Metrics()
         self._id = secrets.token_bytes(16)
-        self._queue = Queue(options.max_waiting, options.limits.per_session)
+        self._queue = Queue(options.max_waiting, options.limits)
+        self._places = Places(options.limits.sessions)
         self._jobs: dict[Key, Job] = {}
         self._answers = Answers(ANSWER_BYTES)
         self._store = Store(options.memo_bytes)
@@ -62,7 +66,7 @@ class Server:
         self._stage = "starting"
         self._running: Batch | None = None
         self._leaving = False
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._listener = Listener(bind, options.limits.message_bytes, keys)
         self._bell = self._listener.context.socket(zmq.PULL)
         self._bell.bind("inproc://bell")
@@ -126,10 +130,10 @@ class Server:
             match self._worker.events.get():
                 case Stage(words):
                     self._stage = words
-                case Loaded(None, error):
-                    self._failure = error
-                case Loaded(spec, _):
+                case Loaded(spec):
                     self._spec, self._stage = spec, "ready"
+                case Ended(error):
+                    self._failure = error
                 case Previewed() as previewed:
                     for route, parts in self._replies.previews(previewed):
                         self._listener.send(route, parts)
@@ -182,19 +186,23 @@ class Server:
         self.metrics.took("transfer", time.monotonic() - begun)
 
     def _drop_late(self) -> None:
-        for job in self._queue.late(time.monotonic()):
-            del self._jobs[job.key]
-            self.metrics.count("requests", "late")
-            self._refuse(job.route, job.key, "late", "its time was over before its turn came: allow a longer timeout")
+        now = time.monotonic()
+        for job in [j for j in self._jobs.values() if j.deadline + (GRACE if j.taken else 0) < now]:
+            self._drop(job, job.route, "late", "its time was over before it was done: allow a longer timeout")
+
+    def _drop(self, job: Job, route: bytes, reason: Literal["late", "cancelled"], words: str) -> None:
+        """Of a job that runs, the rows leave their batch at the next evaluation."""
+        del self._jobs[job.key]
+        job.cancelled = True
+        self._queue.remove(job)
+        self.metrics.count("requests", reason)
+        self._refuse(route, job.key, reason, words)
 
     def _on_message(self, route: bytes, parts: Sequence[Buffer]) -> None:
         begun = time.monotonic()
         key: Key = (bytes(16), 0)
         try:
-            num_bytes, limit = sum(map(len, parts)), self.options.limits.message_bytes
-            if num_bytes > limit:
-                raise WireError(f"a message of {num_bytes} bytes: the limit is message_bytes = {limit}")
-            message = wire.decode_request(parts)
+            message = wire.decode_request(parts, self.options.limits)
             key = (message.session, message.number)
             match message:
                 case wire.Call():
@@ -225,8 +233,8 @@ class Server:
             return
         if (job := self._jobs.get(key)) is not None:
             self.metrics.count("retries", "waiting")
-            job.route = route
-            self._listener.send(route, [self._replies.queued(job, self._queue.position(job))])
+            job.route, job.deadline = route, max(job.deadline, time.monotonic() + call.timeout_ms / 1000)
+            self._tell_position(route, job)
             return
         if self._leaving:
             self._refuse(route, key, "leaving", "this server is ending", 200)
@@ -240,6 +248,7 @@ class Server:
     def _take(self, route: bytes, key: Key, call: wire.Call, parts: Sequence[Buffer]) -> None:
         try:
             job = self._replies.job(route, call, wire.buffers_of(call, parts))
+            self._places.take(job.key[0], job.arrived)
             self._queue.add(job)
         except UnknownArrayError:
             self.metrics.count("refused", "need")
@@ -250,14 +259,18 @@ class Server:
         else:
             self._jobs[key] = job
             if self._running is not None or len(self._queue) > 1:
-                self._listener.send(route, [self._replies.queued(job, self._queue.position(job))])
+                self._tell_position(route, job)
+
+    def _tell_position(self, route: bytes, job: Job) -> None:
+        position = 0
+        if not job.taken:
+            running = self._running.parts if self._running is not None else ()
+            position = sum(not other.cancelled for other, _, _ in running) + self._queue.position(job)
+        self._listener.send(route, [wire.encode(wire.Queued(session=job.key[0], number=job.key[1], position=position))])
 
     def _on_cancel(self, route: bytes, key: Key) -> None:
-        if (job := self._jobs.pop(key, None)) is not None:
-            job.cancelled = True
-            self._queue.remove(job)
-            self.metrics.count("requests", "cancelled")
-            self._refuse(route, key, "cancelled", "given up, as you asked")
+        if (job := self._jobs.get(key)) is not None:
+            self._drop(job, route, "cancelled", "given up, as you asked")
 
     def _welcome(self, key: Key) -> wire.Welcome:
         spec = self._spec or WorldSpec("", frozenset(), "", "")
@@ -272,6 +285,7 @@ class Server:
             supports=tuple(sorted(spec.supports)),
             device=spec.device,
             dtype=spec.dtype,
+            frame_size=spec.frame_size,
             max_batch=self.options.max_batch,
             limits=asdict(self.options.limits),
             num_open=len(self._jobs),
@@ -281,7 +295,7 @@ class Server:
         """The metrics, as Prometheus reads them."""
         store = self._store
         gauges = {"memo_bytes": store.num_bytes, "memo_hits": store.hits, "memo_misses": store.misses}
-        return self.metrics.text({"waiting": len(self._queue), **gauges})
+        return self.metrics.text({"waiting": len(self._queue), "sessions": len(self._places), **gauges})
 
     def _retry_after(self) -> int:
         """ms in which a quarter of what waits should be done."""
@@ -289,5 +303,6 @@ class Server:
         return round(min(5000.0, max(20.0, 250 * batches * self.metrics.median("compute", 0.1))))
 
     def _refuse(self, route: bytes, key: Key, reason: wire.Reason, words: str, retry_after_ms: int = 0) -> None:
+        words = words[:MOST_WORDS]
         refused = wire.Refused(session=key[0], number=key[1], reason=reason, words=words, retry_after_ms=retry_after_ms)
         self._listener.send(route, [wire.encode(refused)])

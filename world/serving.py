@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rich.console import Console
 from world import cli, models
 from world.curve import make_keys
 from world.endpoints import is_endpoint, read_endpoint
+from world.errors import WorldError
 from world.metrics import MetricsPage
 from world.router import Router
 from world.server import Server, ServerOptions
@@ -54,7 +55,9 @@ def add_serve(commands: Any) -> None:
         "--metrics-port", type=port, metavar="PORT", help="Prometheus text at http://127.0.0.1:PORT/metrics"
     )
     serve.add_argument("--replicas", type=replicas, default=1, metavar="N", help="processes that share the work")
-    serve.add_argument("--devices", nargs="+", metavar="NAME", help="for the replicas, in turn: cuda:0 cuda:1")
+    serve.add_argument(
+        "--devices", nargs="+", metavar="NAME", help="cuda:0 cuda:1 …, dealt out to the replicas; one gets them all"
+    )
     serve.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     cli.add_sampler_arguments(serve)
     serve.set_defaults(run=_serve)
@@ -119,6 +122,25 @@ def loader_of(args: argparse.Namespace) -> Loader:
     return load
 
 
+def dealt(devices: Sequence[str], num_replicas: int) -> list[list[str]]:
+    """Devices of each replica: neighbours, as many for each as for the others; in turn where there are too few."""
+    if len(devices) < num_replicas:
+        return [[devices[i % len(devices)]] for i in range(num_replicas)]
+    if len(devices) % num_replicas:
+        raise ValueError(f"{len(devices)} devices are not dealt evenly to {num_replicas} replicas: change one of them")
+    each = len(devices) // num_replicas
+    return [list(devices[i * each : (i + 1) * each]) for i in range(num_replicas)]
+
+
+def placed(model: str, devices: Sequence[str]) -> tuple[str, str | None]:
+    """The address and the --device of a model on one device or spread over several, as bagel/addresses.py reads it."""
+    if len(devices) == 1:
+        return model, devices[0]
+    if models.entry_of(model) != models.DIRECTORY:
+        raise ValueError(f"{model} does not spread over several devices: give it --device, or more --replicas")
+    return f"{model}{'&' if '?' in model else '?'}devices={','.join(devices)}", None
+
+
 @contextmanager
 def overheard(package: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Within the block, what `package` logs at INFO is told: a model that loads says there how far it is."""
@@ -157,7 +179,7 @@ def _serve(args: argparse.Namespace) -> None:
         _serve_replicas(args)
         return
     if args.devices:
-        raise ValueError("--devices are for several --replicas: with one, give --device")
+        args.model, args.device = placed(args.model, args.devices)
     options = ServerOptions(args.max_batch, args.max_wait_ms, args.max_waiting, args.memo_mb * 2**20)
     server = Server(loader_of(args), read_endpoint(args.bind), options, args.keys)
     _tell(f"serving {args.model} at {server.endpoint}")
@@ -182,20 +204,31 @@ def _serve_replicas(args: argparse.Namespace) -> None:
             "--metrics-port is of one server: serve without --replicas, and put python -m world route before"
         )
     loader_of(args)  # a wrong address is told before anything starts
-    flags = ["--model", args.model, "--max-batch", str(args.max_batch), "--max-wait-ms", str(args.max_wait_ms)]
+    flags = ["--max-batch", str(args.max_batch), "--max-wait-ms", str(args.max_wait_ms)]
     flags += ["--max-waiting", str(args.max_waiting), "--memo-mb", str(args.memo_mb)]
     sampler = cli.sampler_of(args)
     flags += [] if sampler is None else cli.flags_of(sampler)
     devices = args.devices or ([args.device] if args.device else [])
+    shares = dealt(devices, args.replicas) if devices else [[]] * args.replicas
     supervisors: list[Supervisor] = []
+    given_up: set[Supervisor] = set()
 
     def watch() -> None:
+        """One that dies again and again is left out, as long as there is another."""
         for supervisor in supervisors:
-            supervisor.check()
+            try:
+                if supervisor not in given_up:
+                    supervisor.check()
+            except WorldError as error:
+                given_up.add(supervisor)
+                if len(given_up) == len(supervisors):
+                    raise
+                _tell(f"{len(supervisors) - len(given_up)} of {len(supervisors)} replicas are left: {error}")
 
     try:
-        for i in range(args.replicas):
-            supervisors.append(Supervisor([*flags, "--device", devices[i % len(devices)]] if devices else flags))
+        for share in shares:
+            model, device = placed(args.model, share) if share else (args.model, None)
+            supervisors.append(Supervisor(["--model", model, *(["--device", device] if device else []), *flags]))
         backends = [read_endpoint(supervisor.address) for supervisor in supervisors]
         router = Router(read_endpoint(args.bind), backends, args.keys)
         _tell(f"serving {args.replicas} times {args.model} at {router.endpoint}")

@@ -11,6 +11,7 @@ import pygame
 from world import lettering, window
 from world.game import Game
 from world.hands import key_name
+from world.making import WalkKind
 from world.settings import PRESETS, RenormType, SamplerConfig
 from world.window import ACCENT, DIM, PANEL, RAISED, TEXT, Rect
 
@@ -67,6 +68,7 @@ OPTIONS = (
         "So many likely next frames are imagined while you rest: their keys answer at once.",
         _among(_AHEAD),
     ),
+    Setting("walk", "continuous: a held key walks on. step: every press is one step.", _among(get_args(WalkKind))),
     Setting("time_skip", "So many steps a move makes while Shift is held; Esc ends them.", _among(_SKIPS)),
     Setting(
         "refine", "While a key is held one evaluation does; released, the frame is drawn with all.", lambda v, n: n > 0
@@ -136,7 +138,7 @@ class SettingsPanel:
 
     def draw(self, surface: pygame.Surface, stage: Rect, size: int) -> None:
         rows = self.rows
-        size = max(9, min(size, stage.width // 42, round(stage.height / (4.1 * len(rows) + 7))))
+        size = max(6, min(size, stage.width // 42, round(stage.height / (4.1 * len(rows) + 7))))
         box = pygame.Rect(0, 0, 40 * size, round((3.1 * len(rows) + 6) * size))
         box.center = stage.center
         window.panel(surface, box, PANEL, radius=size, alpha=248)

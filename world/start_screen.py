@@ -11,6 +11,7 @@ import pygame
 
 from world import lettering, models, window
 from world.clipboard import path_of
+from world.column import as_sentence
 from world.errors import WorldError
 from world.hands import key_name
 from world.journal import SUFFIX, reopened
@@ -19,7 +20,9 @@ from world.types import Frame
 from world.window import ACCENT, DIM, PANEL, RAISED, TEXT, Rect
 
 SESSIONS = 8  # the newest
-_CELL = 11.0  # letters, the width of a card
+_CELL = 11.0  # letters, the width of a card at least
+_LINES = 2  # of what is told of a card
+_TOLD = 2.0 + 1.15 * _LINES  # letters, the height of title and lines
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,16 @@ class Choice:
 
 def choices(scenes: Sequence[str], out: Path) -> list[Choice]:
     """The newest sessions below `out`, then every scene, then its other starts; what cannot be read is left out."""
-    found = []
+    found, walked = [], set()
     paths = [*out.glob("*.json"), *out.glob(f"sessions/*{SUFFIX}")]
     for path in sorted(paths, key=lambda path: -path.stat().st_mtime)[:SESSIONS]:
         try:
             session = reopened(path)
         except WorldError:
             continue
+        if (session.scene.name, session.digests) in walked:
+            continue  # the journal of a walk that was saved as well
+        walked.add((session.scene.name, session.digests))
         when = time.strftime("%d %b %H:%M", time.localtime(path.stat().st_mtime))
         num = len(session.plan.steps) - 1
         about = f"{num} step{'' if num == 1 else 's'} by {session.model}, {when}"
@@ -112,9 +118,9 @@ class StartScreen:
         box = surface.get_rect()
         surface.fill(PANEL)
         left, y = box.left + 2 * size, box.top + 2.4 * size
-        window.text(surface, "Where to?", (left, y), round(1.7 * size), ACCENT)
-        told = "Enter opens · drop a picture here, or paste one · Esc goes back"
-        window.text(surface, told, (box.right - 2 * size, y), round(0.9 * size), DIM, "right")
+        room = box.width - 6 * size - window.text(surface, "Where to?", (left, y), round(1.7 * size), ACCENT)
+        told, small = "Enter opens · drop a picture here, or paste one · Esc goes back", round(0.9 * size)
+        window.text(surface, lettering.fitted(told, small, room), (box.right - 2 * size, y), small, DIM, "right")
         line = pygame.Rect(left, round(y + 1.7 * size), box.width - 4 * size, round(2.4 * size))
         window.panel(surface, line, RAISED, radius=size // 2)
         typed = self.search.text or "type to search, or the path of a picture or session"
@@ -125,22 +131,24 @@ class StartScreen:
         )
 
     def _draw_cards(self, surface: pygame.Surface, area: Rect, size: int) -> None:
-        side, gap = round(_CELL * size), size
-        row_height = side + round(3.6 * size) + gap
-        self._columns = max(1, (area.width + gap) // (side + gap))
+        gap = size
+        self._columns = max(1, (area.width + gap) // (round(_CELL * size) + gap))
+        side = (area.width + gap) // self._columns - gap
+        row_height = side + round(_TOLD * size) + gap
         shown, self._under = self.shown, []
         if not shown:
             told = f"Nothing is called that here. Enter opens {self.search.text.strip()} as a path."
             window.text(surface, lettering.fitted(told, size, area.width), (area.left, area.top + 2 * size), size, DIM)
         num_rows = max(1, (area.height + gap) // row_height)
         first = max(0, self.selected // self._columns - num_rows + 1) * self._columns
+        surface.set_clip(area.inflate(size, size))  # the mark of the chosen card stands out a little
         for i, choice in enumerate(shown[first : first + (num_rows + 1) * self._columns], first):
             row, column = divmod(i - first, self._columns)
             place = pygame.Rect(area.left + column * (side + gap), area.top + row * row_height, side, side)
-            if place.bottom + 3 * size > area.bottom:
-                break
             self._draw_card(surface, place, size, choice, i == self.selected)
-            self._under.append((place.inflate(0, 5 * size), i))
+            self._under.append((pygame.Rect(place.left, place.top, side, row_height - gap).clip(area), i))
+        surface.set_clip(None)
+        _draw_bar(surface, area, size, (first // self._columns, num_rows, -(-len(shown) // self._columns)))
 
     def _draw_card(self, surface: pygame.Surface, place: Rect, size: int, choice: Choice, selected: bool) -> None:
         if selected:
@@ -152,8 +160,24 @@ class StartScreen:
         surface.blit(self._small[key], place)
         title, about = lettering.fitted(choice.title, size, place.width), round(0.8 * size)
         window.text(surface, title, (place.left, place.bottom + 1.1 * size), size, ACCENT if selected else TEXT)
-        words = lettering.fitted(choice.about, about, place.width)
-        window.text(surface, words, (place.left, place.bottom + 2.4 * size), about, DIM)
+        lines = lettering.wrapped(as_sentence(choice.about), about, place.width)
+        if len(lines) > _LINES:
+            lines[_LINES - 1] = lettering.fitted(" ".join(lines[_LINES - 1 :]), about, place.width)
+        for k, line in enumerate(lines[:_LINES]):
+            window.text(surface, line, (place.left, place.bottom + (2.4 + 1.15 * k) * size), about, DIM)
+
+
+def _draw_bar(surface: pygame.Surface, area: Rect, size: int, rows: tuple[int, int, int]) -> None:
+    """Which rows are in sight: the first, how many, of how many."""
+    first, num, total = rows
+    if num >= total:
+        return
+    track = pygame.Rect(area.right + round(0.7 * size), area.top, max(3, size // 4), area.height)
+    window.panel(surface, track, RAISED, radius=track.width)
+    part = track.copy()
+    part.height = track.height * num // total
+    part.top += track.height * first // total
+    window.panel(surface, part, DIM, radius=track.width)
 
 
 def _square(frame: Frame) -> Frame:

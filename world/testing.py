@@ -130,6 +130,8 @@ def _check_frames(walk: _Walk) -> None:
             )
             shapes.add(frame.shape)
     _require(len(shapes) == 1, f"frames come in sizes {sorted(shapes)}: fit the start frame at reset, keep that size")
+    size = walk.model.spec.frame_size
+    _require(size is None or shapes == {(*size, 3)}, f"frames come in {sorted(shapes)}, spec.frame_size says {size}")
 
 
 def _check_window(walk: _Walk) -> None:
@@ -252,6 +254,14 @@ def _check_preview(walk: _Walk) -> None:
     _require(
         {row for progress in told for row in progress.rows} == {0, 1},
         f"on_preview told of {told}, for a step of 2 rows: call it after every evaluation, with the rows it was for",
+    )
+
+    kept = model.step(states, actions, on_preview=lambda progress: (1,))[0]
+    off = int(np.abs(kept.frame.astype(int) - watched[0].frame.astype(int)).max())
+    _require(
+        off <= walk.tolerance,
+        f"a row differs by {off} grey levels (tolerance {walk.tolerance}) where another was given up: a row that "
+        "leaves its batch changes nothing for those that stay",
     )
 
     def give_up(progress: Progress) -> None:

@@ -155,6 +155,7 @@ class WorldSpec:
     # "context" (State.whole), "motions" (any move is told by its numbers, so that one step may be a long way)
     device: str = "cpu"
     dtype: str = "float32"
+    frame_size: tuple[int, int] | None = None  # (height, width) of every frame; None where the start picture decides
 
 
 @runtime_checkable

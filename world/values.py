@@ -18,6 +18,7 @@ from world.wire import Array, Buffer, Digest, Limits, WireError, WireScene, Wire
 
 AnyArray: TypeAlias = NDArray[np.generic]
 DTYPES = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
+OVERHEAD = 1024  # bytes, about, that Python needs for an array or a message beside its content
 _MAX_DIMENSIONS = 4
 
 
@@ -132,10 +133,14 @@ class Unpacker:
     def __init__(self, find: Callable[[Array], AnyArray], limits: Limits, scenes: Sequence[Scene] = ()) -> None:
         """`find` gives a read-only array or raises UnknownArrayError; `scenes` count before those read here."""
         self._find, self._limits = find, limits
+        self._memories: dict[Array, AnyArray] = {}
         self.scenes = list(scenes)
 
-    def array(self, name: Array) -> AnyArray:
-        return self._find(name)
+    def memory(self, name: Array) -> AnyArray:
+        """A copy, since models may want to write there; one, however often the message names it."""
+        if name not in self._memories:
+            self._memories[name] = np.array(self._find(name))
+        return self._memories[name]
 
     def frame(self, name: Array) -> Frame:
         side = self._limits.side
@@ -157,7 +162,9 @@ class Unpacker:
         if not 0 <= wire.scene < len(self.scenes):
             raise WireError(f"a state of scene {wire.scene}: the message has {len(self.scenes)}")
         if not 1 <= len(wire.frames) <= self._limits.frames:
-            raise WireError(f"a state of {len(wire.frames)} frames: at least 1, the limit is {self._limits.frames}")
+            raise WireError(
+                f"a state of {len(wire.frames)} frames: 1 at least, the limit is frames = {self._limits.frames}"
+            )
         if len(wire.actions) != len(wire.frames) - 1:
             raise WireError(f"a state of {len(wire.frames)} frames has {len(wire.actions)} actions between them")
         if len(wire.memory) not in (0, len(wire.frames)):
@@ -171,7 +178,7 @@ class Unpacker:
             self.pose(wire.pose),
             wire.seed,
             wire.step,
-            tuple(np.array(self.array(name)) for name in wire.memory),  # a copy: models may want to write there
+            tuple(self.memory(name) for name in wire.memory),
             wire.whole,
         )
 
@@ -228,7 +235,10 @@ def array_from(name: Array, buffer: Buffer) -> AnyArray:
 
 
 class Store:
-    """The arrays that a server knows, the least recently used leaving first when they take more than `limit` bytes."""
+    """The arrays that a server knows, the least recently used leaving first when they take more than `limit` bytes.
+
+    Each is counted with OVERHEAD: millions of arrays of one byte take more than their bytes.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -243,12 +253,12 @@ class Store:
     def add(self, name: Array, array: AnyArray) -> None:
         """Keeps a read-only array."""
         if name not in self._arrays:
-            self.num_bytes += array.nbytes
+            self.num_bytes += array.nbytes + OVERHEAD
         self._arrays[name] = array
         self._arrays.move_to_end(name)
         while self.num_bytes > self.limit:
             _, oldest = self._arrays.popitem(last=False)
-            self.num_bytes -= oldest.nbytes
+            self.num_bytes -= oldest.nbytes + OVERHEAD
 
     def find(self, name: Array) -> AnyArray | None:
         array = self._arrays.get(name)

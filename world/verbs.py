@@ -16,6 +16,7 @@ from world.timeline import Timeline
 if TYPE_CHECKING:
     from world.player import Player
 
+LEAVES = "once more leaves; the walk stays among the last sessions"
 IMAGINED = 3  # likely actions, where looking ahead is switched on by its key
 
 
@@ -23,6 +24,8 @@ def do(player: Player, verb: str) -> None:
     """Does what `verb` says; nothing for a word that is none."""
     game, overlay, keepsakes = player.game, player.overlay, player.keepsakes
     match verb:
+        case "save" | "anchor" | "switch" if game.reopens:
+            player.tell("One moment: the session is still being walked again")
         case "undo":
             _tell_unless(player, game.undo(), "This is where the walk begins")
         case "redo":
@@ -46,7 +49,8 @@ def do(player: Player, verb: str) -> None:
             _type(player)
         case "truth":
             why = player.hud.truth.toggle(game)
-            _tell_unless(player, not why, why)
+            anchor = keys.cap(overlay.keymap.keys(game.scene.name).get("anchor", "none"))
+            player.tell(why or (f"{anchor} sets the dream on the truth" if player.hud.truth.shown else ""))
         case "anchor":
             _anchor(player)
         case "switch":
@@ -60,7 +64,7 @@ def do(player: Player, verb: str) -> None:
         case "settings":
             player.show(SettingsPanel(game))
         case "keys":
-            player.show(KeySheet(overlay.keymap, game.scene.name, game.options.time_skip))
+            player.show(KeySheet(overlay.keymap, player.surroundings.keys, game.scene.name, game.options.time_skip))
         case "pause":
             player.overlay = replace(overlay, paused=not overlay.paused, chosen="")
         case "step":
@@ -84,12 +88,21 @@ def do(player: Player, verb: str) -> None:
             player.overlay = replace(overlay, hidden=not overlay.hidden)
         case "quit":
             if not (game.doing == "step" and game.cancel()):
-                player.running = False
+                _leave(player)
 
 
 def _tell_unless(player: Player, done: bool, notice: str) -> None:
     if not done:
         player.tell(notice)
+
+
+def _leave(player: Player) -> None:
+    """At once where nothing was walked; else the key is asked for twice, because it gives up steps as well."""
+    if len(player.game.timeline) <= 1 or player.overlay.notice.endswith(LEAVES):
+        player.running = False
+    else:
+        key = keys.cap(player.overlay.keymap.keys(player.game.scene.name).get("quit", ""))
+        player.tell(f"{key} {LEAVES}")
 
 
 def _compare(player: Player) -> None:
@@ -102,14 +115,15 @@ def _compare(player: Player) -> None:
 
 def _type(player: Player) -> None:
     def bind(words: str, key: str) -> None:
-        scene = player.game.scene
+        game, scene = player.game, player.game.scene
         try:
             keymap = player.overlay.keymap.with_sentence(scene.name, words, key)
             keys.save_sentences(player.surroundings.keys, keymap)
         except (ValueError, OSError) as error:
-            player.game.problem = f"This key could not be kept: {error}"
+            game.problem = f"This key could not be kept: {error}"
             return
         player.overlay = replace(player.overlay, keymap=keymap)
+        game.scene = keymap.in_vocabulary(scene)
         player.tell(f"{keys.cap(key)} now says: {words}")
         player.say(words)
 

@@ -128,8 +128,9 @@ def card(surface: pygame.Surface, box: Rect, title: str, message: str, hint: str
     """A message in the middle of `box`, over what is there."""
     width = min(box.width - 2 * size, 34 * size)
     lines = lettering.wrapped(message, size, width - 4 * size)[:12]
+    hints = lettering.wrapped(hint, size, width - 4 * size) if hint else []
     step = round(size * 1.5)
-    height = 2 * size + round(2.2 * step) + len(lines) * step + (round(1.6 * step) if hint else 0)
+    height = 2 * size + round(2.2 * step) + len(lines) * step + (len(hints) * step + step // 2 if hints else 0)
     rect = pygame.Rect(0, 0, width, height)
     rect.center = box.center
     panel(surface, rect, PANEL, radius=size, alpha=242)
@@ -139,8 +140,9 @@ def card(surface: pygame.Surface, box: Rect, title: str, message: str, hint: str
     for line in lines:
         text(surface, line, (x, y), size)
         y += step
-    if hint:
-        text(surface, hint, (x, y + step // 2), size, DIM)
+    for line in hints:
+        text(surface, line, (x, y + step // 2), size, DIM)
+        y += step
 
 
 class FrameWindow:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -44,12 +44,20 @@ Reason: TypeAlias = Literal[
 class Limits:
     """What a server takes; each refusal names the limit it stands for."""
 
-    message_bytes: int = 256 * 2**20
+    message_bytes: int = 256 * 2**20  # of all parts together
+    header_bytes: int = 8 * 2**20
+    buffers: int = 32_768  # behind a header
     rows: int = 256  # states, scenes, poses or frames of a request
     frames: int = 64  # of a state
     text: int = 4096  # characters of an action, a question, a name, a caption
     side: int = 8192  # pixels of a frame
+    sessions: int = 1024  # clients that are served at once
     per_session: int = 32  # requests of one client that wait
+    waiting_bytes: int = 2 * 2**30  # of the arrays of all requests that wait
+
+
+T = TypeVar("T")
+Few: TypeAlias = Annotated[tuple[T, ...], Meta(max_length=4096)]  # a pose may take a byte: longer ones are not read
 
 
 class Array(Struct, frozen=True, array_like=True):
@@ -57,7 +65,7 @@ class Array(Struct, frozen=True, array_like=True):
 
     digest: Digest
     dtype: str
-    shape: tuple[int, ...]
+    shape: Few[int]
 
 
 class WireStart(Struct, frozen=True):
@@ -69,8 +77,8 @@ class WireStart(Struct, frozen=True):
 class WireScene(Struct, frozen=True):
     name: str
     caption: str
-    starts: tuple[WireStart, ...]
-    actions: tuple[Action, ...]
+    starts: Few[WireStart]
+    actions: Few[Action]
     fov: float
     eye_height: float
     simulated: bool
@@ -80,12 +88,12 @@ class WireState(Struct, frozen=True, omit_defaults=True):
     """`scene` is an index into the scenes of the request and then those of the reply."""
 
     scene: int
-    frames: tuple[Array, ...]
-    actions: tuple[Action, ...]
+    frames: Few[Array]
+    actions: Few[Action]
     pose: Pose
     seed: int
     step: int
-    memory: tuple[Array, ...]
+    memory: Few[Array]
     whole: bool = False
 
 
@@ -108,14 +116,14 @@ class Call(_Message, frozen=True):
     """
 
     verb: Verb
-    model: str  # as the handshake told it
+    model: Annotated[str, Meta(max_length=4096)]  # as the handshake told it
     timeout_ms: Annotated[int, Meta(gt=0, le=86_400_000)]  # from its arrival on
-    scenes: tuple[WireScene, ...] = ()
-    states: tuple[WireState, ...] = ()
-    actions: tuple[Action, ...] = ()
-    seeds: tuple[int, ...] = ()
-    poses: tuple[Pose, ...] = ()
-    frames: tuple[Array, ...] = ()
+    scenes: Few[WireScene] = ()
+    states: Few[WireState] = ()
+    actions: Few[Action] = ()
+    seeds: Few[int] = ()
+    poses: Few[Pose] = ()
+    frames: Few[Array] = ()
     question: str = ""
     previews: bool = False
     attached: tuple[Digest, ...] = ()
@@ -144,6 +152,7 @@ class Welcome(_Message, frozen=True):
     supports: tuple[str, ...] = ()
     device: str = ""
     dtype: str = ""
+    frame_size: tuple[int, int] | None = None  # height, width
     max_batch: int = 1
     limits: dict[str, int] = {}
     num_open: int = 0  # requests that wait or run
@@ -212,9 +221,20 @@ def encode(message: Request | Reply) -> bytes:
     return _encoder.encode(message)
 
 
-def decode_request(parts: Sequence[Buffer]) -> Request:
-    """The header of what a client sent. Raises WireError."""
+def decode_request(parts: Sequence[Buffer], limits: Limits) -> Request:
+    """The header of what a client sent. Raises WireError, which names the limit where the message is too large."""
+    check_size(parts, limits)
     return _decode(_requests, parts)
+
+
+def check_size(parts: Sequence[Buffer], limits: Limits) -> None:
+    """Raises WireError where a message is larger than a server takes."""
+    if (num_bytes := sum(map(len, parts))) > limits.message_bytes:
+        raise WireError(f"a message of {num_bytes} bytes: the limit is message_bytes = {limits.message_bytes}")
+    if len(parts) - 1 > limits.buffers:
+        raise WireError(f"a message of {len(parts) - 1} buffers: the limit is buffers = {limits.buffers}")
+    if parts and len(parts[0]) > limits.header_bytes:
+        raise WireError(f"a header of {len(parts[0])} bytes: the limit is header_bytes = {limits.header_bytes}")
 
 
 def decode_reply(parts: Sequence[Buffer]) -> Reply:

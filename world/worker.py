@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
@@ -37,10 +37,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is there, or why it is not."""
+    """The model is there."""
 
-    spec: WorldSpec | None
-    error: Exception | None = None
+    spec: WorldSpec
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The thread is over: the model could not be loaded, or something broke that no request explains."""
+
+    error: BaseException
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Previewed:
     num_evaluations: int
 
 
-Event: TypeAlias = Stage | Loaded | Finished | Previewed
+Event: TypeAlias = Stage | Loaded | Ended | Finished | Previewed
 
 
 class Worker:
@@ -93,10 +99,12 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            model = self._load(lambda words: self._tell(Stage(words)))
-        except Exception as error:  # noqa: BLE001 (the server ends with it)
-            self._tell(Loaded(None, error))
-            return
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 (the server ends with it, where it would wait for ever)
+            self._tell(Ended(error))
+
+    def _serve(self) -> None:
+        model = self._load(lambda words: self._tell(Stage(words)))
         self._tell(Loaded(model.spec))
         while (batch := self._batches.get()) is not None:
             begun = time.perf_counter()
@@ -106,24 +114,23 @@ class Worker:
         model.close()
 
     def _watch(self, batch: Batch, owners: Sequence[int]) -> OnPreview:
-        """Ends a batch that all have given up, and now and then shows previews to whoever wants them."""
+        """Lets go of rows that were given up, and now and then shows previews to whoever wants them."""
         last = time.monotonic()
+        jobs = [part[0] for part in batch.parts]
 
-        def watch(progress: Progress) -> None:
+        def watch(progress: Progress) -> Collection[int]:
             nonlocal last
-            jobs = [part[0] for part in batch.parts]
-            if all(job.cancelled for job in jobs):
-                raise CancelledError("given up")
-            wanted = [job.previews and not job.cancelled for job in jobs]
+            gone = {row for row in progress.rows if jobs[owners[row]].cancelled}
+            if len(gone) == len(progress.rows):
+                raise CancelledError("given up")  # which worlds obey that let no row go
+            wanted = {row for row in progress.rows if jobs[owners[row]].previews} - gone
             now = time.monotonic()
-            if progress.evaluation == progress.num_evaluations or now - last < PREVIEW_INTERVAL:
-                return
-            if any(wanted[owners[row]] for row in progress.rows):
+            is_last = progress.evaluation == progress.num_evaluations
+            if wanted and not is_last and now - last >= PREVIEW_INTERVAL:
                 last = now
-                frames = {
-                    r: _small(f) for r, f in zip(progress.rows, progress.draw(), strict=True) if wanted[owners[r]]
-                }
+                frames = {r: _small(f) for r, f in zip(progress.rows, progress.draw(), strict=True) if r in wanted}
                 self._tell(Previewed(batch, frames, progress.evaluation, progress.num_evaluations))
+            return gone
 
         return watch
 
@@ -133,7 +140,7 @@ def run_rows(
     verb: Verb,
     rows: Sequence[Any],
     owners: Sequence[int],
-    watch: OnPreview = lambda progress: None,
+    watch: OnPreview = lambda progress: (),
 ) -> list[Any]:
     """One result a row, each a value or the exception that it met; `owners` tell whose each row is, in blocks.
 
@@ -165,7 +172,12 @@ def run_rows(
 
 def _shifted(watch: OnPreview, by: int) -> OnPreview:
     """For a part of the rows that begins at row `by`."""
-    return lambda progress: watch(replace(progress, rows=tuple(row + by for row in progress.rows)))
+
+    def shifted(progress: Progress) -> Collection[int]:
+        gone = watch(replace(progress, rows=tuple(row + by for row in progress.rows))) or ()
+        return {row - by for row in gone}
+
+    return shifted
 
 
 def _call(model: WorldModel, verb: Verb, rows: Sequence[Any], watch: OnPreview) -> Sequence[Any]:

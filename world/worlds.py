@@ -24,6 +24,7 @@ class Worlds:
     def __init__(self, open_model: Callable[[str], WorldModel], home: str) -> None:
         self.home = self.address = home
         self.sampler: SamplerConfig | None = None  # None: as the world here was opened
+        self.opening = ""  # the address of what is being loaded
         self._open_model = open_model
         self._opened: dict[str, Twins] = {}
 
@@ -74,6 +75,7 @@ class Worlds:
     def opened(self, address: str) -> Twins:
         """The world at `address`; raises what opening raises."""
         if address not in self._opened:
+            self.opening = address
             self._opened[address] = Twins(self._open_model(address))
         return self._opened[address]
 

@@ -110,6 +110,14 @@ def test_a_crew_gives_up_together_and_goes_on(crew: Crew[Checkpoint], pictures: 
     assert crew.run(painted, pictures[0], False).isfinite().all()
 
 
+def test_a_crew_lets_go_together_of_what_its_first_process_lets_go(
+    crew: Crew[Checkpoint], pictures: list[Image.Image]
+) -> None:
+    left = crew.run(painted, pictures[0], False, callback=lambda step, x_t, v_t: [] if step else None)
+    assert len(left) == 0
+    assert crew.run(painted, pictures[0], False).isfinite().all()
+
+
 def test_what_a_mate_cannot_load_is_said_and_no_process_stays(golden: Path) -> None:
     with pytest.raises((ModelError, ValueError), match="cannot be used"):
         Crew(golden, None, Loading(devices=("cpu", "abacus"), parallel="guidance"), as_it_is)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bagel.compiled import Evaluations
 from bagel.generate import Conversation
 from bagel.sampler import Conditions, Extrapolation, combine, is_guided, sample, schedule
 from bagel.weights import Checkpoint
@@ -120,3 +121,26 @@ def test_a_callback_can_end_the_sampling(checkpoint: Checkpoint, conversations: 
 
     with pytest.raises(InterruptedError):
         painted(checkpoint, conversations[:1], noise(checkpoint, 1), SHORT, callback=cancel)
+
+
+@pytest.mark.parametrize("taylor", [False, True])
+def test_pictures_that_are_given_up_leave_the_batch_and_the_others_are_as_before(
+    checkpoint: Checkpoint, conversations: list[Conversation], taylor: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def let_go(step: int, x_t: torch.Tensor, v_t: torch.Tensor) -> list[int] | None:
+        sizes.append(len(x_t))
+        return {1: [0, 2], 6: [1]}.get(step)
+
+    c, start = replace(SHORT, num_timesteps=9, cfg_interval=(0.2, 1.0)), noise(checkpoint, 3)
+    together = painted(checkpoint, conversations, start, c, taylor=taylor)
+    left = painted(checkpoint, conversations, start, c, taylor=taylor, callback=let_go)
+    assert sizes == [3, 3, 2, 2, 2, 2, 2, 1]
+    torch.testing.assert_close(left, together[2:], rtol=1e-4, atol=2e-4)
+    monkeypatch.setattr(checkpoint.model, "evaluations", Evaluations(checkpoint.model))
+    sizes.clear()
+    in_buffers = painted(checkpoint, conversations, start, c, taylor=taylor, callback=let_go)
+    torch.testing.assert_close(in_buffers, together[2:], rtol=1e-4, atol=2e-4)
+    nothing = painted(checkpoint, conversations, start, c, taylor=taylor, callback=lambda step, x_t, v_t: [])
+    assert nothing.shape == (0, *start.shape[1:])

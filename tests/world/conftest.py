@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
-from tests.world.toy_world import ToyWorld
+from tests.world.toy_world import ToyWorld, toy_scene
+from world import wire
 from world.client import RemoteWorldModel
 from world.endpoints import read_endpoint
 from world.server import Server, ServerOptions
-from world.types import WorldModel
+from world.types import Action, WorldModel
+from world.values import Names, Packer
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -68,6 +71,64 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield start
     for served in all_served:
         served.end()
+
+
+class Raw:
+    """A client without any manners: it sends what it is told, as often as it is told."""
+
+    def __init__(self, address: str) -> None:
+        self._dealer = zmq.Context.instance().socket(zmq.DEALER)
+        self._dealer.linger = 0
+        self._dealer.connect(address)
+        self._packer = Packer(Names(), ())
+        (state,) = ToyWorld().reset([toy_scene()], [5])
+        self._state = self._packer.state(state)
+        until(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        self.send(wire.encode(wire.Health(session=bytes(range(16)), number=0)))
+        (welcome,) = self.replies(1)
+        return isinstance(welcome, wire.Welcome) and welcome.ready
+
+    def step(self, number: int, timeout_ms: int = 20_000) -> None:
+        call = wire.Call(
+            session=bytes(range(16)),
+            number=number,
+            verb="step",
+            model="toy",
+            timeout_ms=timeout_ms,
+            states=(self._state,),
+            actions=(Action("move forward", "forward", forward=0.3),),
+            scenes=self._packer.scenes,
+            attached=tuple(self._packer.attached),
+        )
+        self._dealer.send_multipart([wire.encode(call), *self._packer.buffers()])
+
+    def send(self, *parts: bytes) -> None:
+        self._dealer.send_multipart(parts)
+
+    def replies(self, number: int) -> list[wire.Reply]:
+        return [wire.decode_reply(self._dealer.recv_multipart()) for _ in range(number)]
+
+    def close(self) -> None:
+        self._dealer.close()
+
+
+Speak = Callable[[str], Raw]
+
+
+@pytest.fixture
+def speak() -> Iterator[Speak]:
+    """Raw clients of the addresses that it is given."""
+    raws: list[Raw] = []
+
+    def start(address: str) -> Raw:
+        raws.append(Raw(address))
+        return raws[-1]
+
+    yield start
+    for raw in raws:
+        raw.close()
 
 
 class Host:

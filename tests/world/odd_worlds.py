@@ -50,16 +50,17 @@ class Moody(ToyWorld):
 
 
 class Narrow(ToyWorld):
-    """Has memory for two rows."""
+    """Has memory for so many rows, and else raises `error`."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception, rows: int = 2) -> None:
         super().__init__()
         self.batches: list[int] = []
+        self._error, self._rows = error, rows
 
     def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
         self.batches.append(len(states))
-        if len(states) > 2:
-            raise MemoryError
+        if len(states) > self._rows:
+            raise self._error
         return super().step(states, actions)
 
 
@@ -70,18 +71,22 @@ class Sketching(ToyWorld):
         """One evaluation takes `seconds`."""
         super().__init__(frozenset({"free_text", "preview"}))
         self.evaluations = 0
+        self.rows: list[int] = []  # of each evaluation
         self._seconds = seconds
 
     def step(
         self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
     ) -> list[State]:
-        new = super().step(states, actions)
+        new, rows = super().step(states, actions), list(range(len(states)))
         for i in range(1, 51):
             time.sleep(self._seconds)
             self.evaluations += 1
+            self.rows.append(len(rows))
             if on_preview is not None:
-                on_preview(Progress(tuple(range(len(new))), i, 50, lambda: [state.frame for state in new]))
-        return new
+                frames = [new[row].frame for row in rows]
+                gone = on_preview(Progress(tuple(rows), i, 50, lambda frames=frames: frames)) or ()
+                rows = [row for row in rows if row not in gone]
+        return [new[row] if row in rows else states[row] for row in range(len(states))]
 
 
 class Mirror(ToyWorld):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from world.batching import BULK_AFTER, FullError, Job, Queue
+from world.batching import BULK_AFTER, SILENCE, FullError, Job, Places, Queue
+from world.wire import Limits
 
 
 def job(session: int, number: int = 0, rows: int = 1, compatible: object = "step", deadline: float = 1e9) -> Job:
@@ -11,7 +14,7 @@ def job(session: int, number: int = 0, rows: int = 1, compatible: object = "step
 
 
 def queue(*jobs: Job, limit: int = 100) -> Queue:
-    waiting = Queue(limit, limit_per_session=10)
+    waiting = Queue(limit, Limits(per_session=10, waiting_bytes=1000))
     for one in jobs:
         waiting.add(one)
     return waiting
@@ -66,13 +69,30 @@ def test_no_more_wait_than_the_limits_allow() -> None:
         queue(job(1), job(2), job(3), limit=2)
     with pytest.raises(FullError, match="per_session = 10"):
         queue(*(job(1, number) for number in range(11)))
+    large = [replace(job(session), num_bytes=600) for session in (1, 2)]
+    with pytest.raises(FullError, match="waiting_bytes = 1000"):
+        queue(*large)
 
 
-def test_late_jobs_and_removed_ones_are_gone() -> None:
-    late, other, removed = job(1, deadline=5.0), job(2), job(3)
-    waiting = queue(late, other, removed)
-    assert waiting.position(removed) == 2
-    assert waiting.late(now=6.0) == [late]
+def test_a_request_that_is_larger_than_all_that_may_wait_can_still_be_made() -> None:
+    assert len(queue(replace(job(1), num_bytes=2000))) == 1
+
+
+def test_a_place_is_free_again_after_a_silence() -> None:
+    places = Places(2)
+    for session, now in ((b"one", 0.0), (b"two", 1.0), (b"one", 2.0)):
+        places.take(session, now)
+    with pytest.raises(FullError, match="2 clients are served already: the limit is sessions = 2"):
+        places.take(b"three", 3.0)
+    places.take(b"three", 1.5 + SILENCE)  # two has been silent
+    with pytest.raises(FullError):
+        places.take(b"two", 1.5 + SILENCE)
+
+
+def test_removed_jobs_are_gone() -> None:
+    other, removed = job(2), job(3)
+    waiting = queue(other, removed)
+    assert waiting.position(removed) == 1
     assert waiting.remove(removed)
     assert not waiting.remove(removed)
     assert led_by(waiting) == "2.0"

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
+import play
 import world
-from tests.world.conftest import Host, Serve, until
+from agents.__main__ import main as agents_main
+from bagel.world_model import BagelWorldModel
+from scenes.__main__ import main as scenes_main
+from tests.world.conftest import ROOT, Host, Serve, until
 from tests.world.odd_worlds import FORWARD, Mirror, Moody, Narrow, Patient, Sketching, ToyTruth, walk
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.client import RemoteTrueWorld
 from world.errors import CancelledError, LinkError, ModelError, SceneError
-from world.previews import Progress
+from world.previews import OnPreview, Progress
 from world.server import ServerOptions
+from world.settings import SamplerConfig
 from world.testing import check_world_model
-from world.types import Action, Pose
+from world.types import Action, Pose, State
+
+GOLDEN = ROOT / "tests" / "golden" / "a"  # a tiny BAGEL of random weights
 
 
 @pytest.mark.parametrize("supports", [{"free_text"}, {"ask", "free_text"}, set()])
@@ -38,6 +48,19 @@ def test_gymnasium_notices_nothing(serve: Serve) -> None:
     after, *_ = env.step(1)
     assert frame.shape == after.shape
     env.close()
+
+
+def test_every_command_line_takes_a_served_world(serve: Serve, tmp_path: Path) -> None:
+    served = serve(bind="tcp://127.0.0.1:*")
+    common = ["--scene", "studio", "--model", served.address, "--out"]
+    for main, *words in (
+        (play.main, "--headless", "--script", "forward left"),
+        (agents_main, "walk", "--steps", "2"),
+        (scenes_main, "run", "forward left"),
+    ):
+        before = served.count("requests", "step")
+        assert main([*words, *common, str(tmp_path / f"out{before}")]) == 0
+        assert served.count("requests", "step") >= before + 2
 
 
 def test_a_walk_over_the_link_is_the_walk(serve: Serve) -> None:
@@ -131,14 +154,42 @@ def test_a_failure_costs_only_whose_it_is(serve: Serve) -> None:
             second.result()
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_halved(serve: Serve) -> None:
-    world = Narrow()
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_batch_that_does_not_fit_into_memory_is_halved(serve: Serve, error: Exception) -> None:
+    world = Narrow(error)
     client = serve(world).client()
     states = client.reset([toy_scene()] * 4, [0, 1, 2, 3])
     assert [s.digest() for s in client.step(states, [FORWARD] * 4)] == [
         s.digest() for s in ToyWorld().step(states, [FORWARD] * 4)
     ]
     assert world.batches == [4, 2, 2]
+
+
+@pytest.mark.gpu
+def test_a_batch_that_does_not_fit_on_the_card_is_halved(serve: Serve) -> None:
+    class Hungry(ToyWorld):
+        """Takes two fifths of the card for a row."""
+
+        def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+            rows.append(len(states))
+            room = torch.cuda.mem_get_info()[1] * 2 // 5
+            held = [torch.empty(room, dtype=torch.uint8, device="cuda") for _ in states]
+            return super().step(states, actions) if held else []
+
+    rows: list[int] = []
+    client = serve(Hungry()).client()
+    new = client.step(ToyWorld().reset([toy_scene()] * 4, [0, 1, 2, 3]), [FORWARD] * 4)
+    assert [state.seed for state in new] == [0, 1, 2, 3]
+    assert rows == [4, 2, 2]
+
+
+def test_what_does_not_fit_alone_fails_and_says_why(serve: Serve) -> None:
+    world = Narrow(torch.OutOfMemoryError("CUDA out of memory"), rows=0)
+    client = serve(world).client()
+    states = client.reset([toy_scene()] * 2, [0, 1])
+    with pytest.raises(LinkError, match="refused: OutOfMemoryError: CUDA out of memory"):
+        client.step(states, [FORWARD] * 2)
+    assert world.batches == [2, 1, 1]
 
 
 def test_more_rows_than_a_batch_has_are_done_one_batch_after_the_other(serve: Serve) -> None:
@@ -184,6 +235,38 @@ def test_a_step_given_up_stops_within_one_evaluation(serve: Serve) -> None:
     done = world.evaluations
     assert client.step(states, [FORWARD])[0].step == 1
     assert world.evaluations <= done + 51
+
+
+def test_a_row_given_up_leaves_its_batch_at_the_next_evaluation(serve: Serve) -> None:
+    world = models.load(str(GOLDEN), device="cpu", sampler=SamplerConfig(num_timesteps=20))
+    assert isinstance(world, BagelWorldModel)
+    told, go_on = list[Progress](), threading.Event()
+    plain = world.step
+
+    def step(states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None) -> list[State]:
+        def look(progress: Progress) -> Collection[int] | None:
+            told.append(progress)
+            assert go_on.wait(20)
+            return on_preview(progress) if on_preview else None
+
+        return plain(states, actions, look)
+
+    world.step = step
+    served = serve(world, ServerOptions(max_batch=2, max_wait_ms=10_000))
+    clients = [served.client() for _ in range(2)]
+    states = world.reset([toy_scene()] * 2, [0, 1])
+    with ThreadPoolExecutor(2) as pool:
+        steps = [pool.submit(c.step, [s], [FORWARD]) for c, s in zip(clients, states, strict=True)]
+        until(lambda: told)
+        clients[0].cancel()
+        until(lambda: served.count("requests", "cancelled"))
+        go_on.set()
+        with pytest.raises(CancelledError):
+            steps[0].result()
+        kept = steps[1].result()[0]
+    assert [len(progress.rows) for progress in told] == [2, *[1] * 18]
+    alone = plain([states[1]], [FORWARD])[0]
+    assert np.abs(kept.frame.astype(int) - alone.frame.astype(int)).max() <= 2
 
 
 def test_a_world_that_can_be_watched_keeps_the_contract(serve: Serve) -> None:

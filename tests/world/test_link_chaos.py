@@ -18,12 +18,11 @@ import numpy as np
 import pytest
 import zmq
 
-from tests.world.conftest import ROOT, Host, Serve
+from tests.world.conftest import ROOT, Host
 from tests.world.test_link_fuzz import spoiled
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.client import RemoteWorldModel
-from world.server import ServerOptions
 from world.types import Action, Scene, State, WorldModel
 
 FORWARD = Action("move forward", "forward", forward=0.3)
@@ -56,7 +55,8 @@ def survive(one: Host, scene: Scene, chaos: Chaos) -> list[list[State]]:
     """The walks of all clients, through everything."""
     over = threading.Event()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    victim = subprocess.Popen([sys.executable, "-m", "tests.world.link_walker", one.address], cwd=ROOT, env=environment)
+    command = [sys.executable, "-m", "tests.world.link_walker", one.address]
+    victims = [subprocess.Popen(command, cwd=ROOT, env=environment) for _ in range(2)]
 
     def one_walk(client: int) -> list[State]:
         model = RemoteWorldModel(one.address, timeout=300, connect_timeout=120)
@@ -71,15 +71,16 @@ def survive(one: Host, scene: Scene, chaos: Chaos) -> list[list[State]]:
         for i in range(chaos.kills):
             time.sleep(draw.uniform(*chaos.pause))
             one.kill()
-            if i == chaos.kills // 2:
-                victim.kill()
+            if i % 2 and i // 2 < len(victims):
+                victims[i // 2].kill()
             time.sleep(draw.uniform(0.0, 0.3))
             one.start_again()
         survivors = [future.result() for future in walks]
         over.set()
         assert litter.result() > 0
-    victim.kill()
-    victim.wait()
+    for victim in victims:
+        victim.kill()
+        victim.wait()
     return survivors
 
 
@@ -110,6 +111,8 @@ def check_toys(one: Host, survivors: Sequence[Sequence[State]], num_steps: int) 
     computed = Counter(one.log.read_text().splitlines())
     walked = {line: count for line, count in computed.items() if int(line.split()[1]) >= SEED}
     assert max(walked.values()) == 1
+    num_rows = sum(walked.values())
+    tell(f"{len(survivors)} walks of {num_steps} steps came out as undisturbed; {num_rows} rows were computed")
 
 
 def test_walks_survive_everything(host: Callable[..., Host]) -> None:
@@ -180,36 +183,45 @@ def test_a_server_does_not_grow_in_20000_requests(host: Callable[..., Host]) -> 
     assert memory < 4 * 2**20
 
 
-def fairness(serve: Serve, num_clients: int, seconds: float) -> float:
-    """The most that a client was served over the least, in `seconds` of all asking at once."""
-
-    class Slow(ToyWorld):
-        def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
-            time.sleep(0.01)
-            return list(states)
-
-    served = serve(Slow(), ServerOptions(max_batch=4))
-    clients = [served.client() for _ in range(num_clients)]
-    states = [client.reset([toy_scene(size=12)], [0]) for client in clients]
-    counts, begin = [0] * num_clients, threading.Barrier(num_clients)
+def fairness(one: Host, num_clients: int, seconds: float) -> tuple[float, int]:
+    """The most that a client was served over the least in `seconds` of all asking at once, and how much the server's
+    memory grew meanwhile, bytes."""
+    clients = [RemoteWorldModel(one.address) for _ in range(num_clients)]
+    states = [client.reset([toy_scene(size=12)], [i]) for i, client in enumerate(clients)]
+    counts, begin = [0] * num_clients, threading.Barrier(num_clients + 1)
 
     def ask(i: int) -> None:
         begin.wait()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            clients[i].step(states[i], [FORWARD])
+            states[i] = clients[i].step(states[i], [FORWARD])
             counts[i] += 1
 
     with ThreadPoolExecutor(num_clients) as pool:
-        list(pool.map(ask, range(num_clients)))
-    tell(f"{num_clients} clients, {sum(counts)} steps, from {min(counts)} to {max(counts)} each")
-    return max(counts) / min(counts)
+        asking = [pool.submit(ask, i) for i in range(num_clients)]
+        begin.wait()
+        time.sleep(seconds / 4)
+        before = one.resident_bytes
+        for client in asking:
+            client.result()
+    grown = one.resident_bytes - before
+    for client in clients:
+        client.close()
+    tell(
+        f"{num_clients} clients, {sum(counts)} steps, from {min(counts)} to {max(counts)} each; memory "
+        f"{before / 2**20:.1f} to {(before + grown) / 2**20:.1f} MiB"
+    )
+    return max(counts) / min(counts), grown
 
 
-def test_all_are_served_alike(serve: Serve) -> None:
-    assert fairness(serve, 12, seconds=1.0) <= 2
+def test_all_are_served_alike(host: Callable[..., Host]) -> None:
+    share, grown = fairness(host(0.01, "--max-batch", "4", "--memo-mb", "1"), 12, seconds=1.5)
+    assert share <= 2
+    assert grown < 4 * 2**20
 
 
 @pytest.mark.slow
-def test_64_clients_are_served_alike(serve: Serve) -> None:
-    assert fairness(serve, 64, seconds=15.0) <= 2
+def test_64_clients_are_served_alike(host: Callable[..., Host]) -> None:
+    share, grown = fairness(host(0.01, "--max-batch", "4", "--memo-mb", "1"), 64, seconds=20.0)
+    assert share <= 2
+    assert grown < 4 * 2**20

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,7 +33,7 @@ class Hostile:
     def __init__(self, address: str) -> None:
         self.good = RemoteWorldModel(address, timeout=30)
         self.states = self.good.reset([toy_scene()], [0])
-        self.num_sent = 0
+        self.num_sent, self.slowest = 0, 0.0
         self._dealer = zmq.Context.instance().socket(zmq.DEALER)
         self._dealer.linger = 0
         self._dealer.sndtimeo = 10_000
@@ -46,7 +48,9 @@ class Hostile:
             self.all_is_well()
 
     def all_is_well(self) -> None:
+        begun = time.monotonic()
         self.states = self.good.step(self.states, [FORWARD])
+        self.slowest = max(self.slowest, time.monotonic() - begun)
 
     def close(self) -> None:
         self.good.close()
@@ -61,6 +65,10 @@ def attacked(host: Callable[..., Host]) -> Iterator[Hostile]:
     hostile.all_is_well()
     assert one.process.poll() is None
     assert hostile.states[0].step == hostile.num_sent // 50 + 1
+    sys.stdout.write(  # for pytest -s
+        f"\n{hostile.num_sent} hostile messages; beside them {hostile.states[0].step} steps were served, the slowest "
+        f"in {1000 * hostile.slowest:.0f} ms\n"
+    )
     hostile.close()
 
 

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+import torch
 
 from world.errors import WorldError
 from world.metrics import Metrics, MetricsPage
@@ -26,6 +27,8 @@ def test_figures_are_written_as_prometheus_reads_them() -> None:
     for line in text.splitlines():
         assert LINE.fullmatch(line), line
     assert 'bagel_world_compute_seconds{quantile="0.5"} 0.495000' in text
+    assert "bagel_world_compute_seconds_sum 49.5" in text
+    assert "bagel_world_compute_seconds_count 100" in text
     assert 'bagel_world_batch_rows_bucket{le="2"} 50' in text
     assert 'bagel_world_requests_total{kind="step"} 1' in text
     assert "bagel_world_waiting 3" in text
@@ -41,3 +44,10 @@ def test_figures_are_a_page() -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{page.port}/elsewhere")
     missing.value.close()
     page.close()
+
+
+@pytest.mark.gpu
+def test_memory_of_the_cards_is_told() -> None:
+    held = torch.zeros(2**20, device="cuda")
+    told = Metrics().text({})
+    assert int(float(told.split("\nbagel_world_gpu0_bytes ")[1].split()[0])) >= held.nbytes

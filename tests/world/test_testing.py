@@ -8,7 +8,7 @@ import pytest
 
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.errors import ContractError
-from world.previews import OnPreview
+from world.previews import OnPreview, Progress
 from world.testing import CHECKS, check_world_model
 from world.types import Action, Pose, Scene, State, WorldModel, WorldSpec
 
@@ -178,6 +178,17 @@ class BadContext(ToyWorld):
         super().__init__(frozenset({"free_text", "context"}))
 
 
+class BadLeaving(BadPreview):
+    """Mixes its rows up when one of them leaves."""
+
+    def step(
+        self, states: Sequence[State], actions: Sequence[Action], on_preview: OnPreview | None = None
+    ) -> list[State]:
+        new = super().step(states, actions)
+        progress = Progress(tuple(range(len(new))), 1, 1, lambda: [state.frame for state in new])
+        return new[::-1] if on_preview and on_preview(progress) else new
+
+
 class BadClose(ToyWorld):
     closed = False
 
@@ -204,6 +215,7 @@ BROKEN: list[tuple[str, Callable[[], WorldModel]]] = [
     ("ask", BadAsk),
     ("preview", BadPreview),
     ("context", BadContext),
+    ("preview", BadLeaving),
     ("values", BadHandles),
     ("old_states_stay", BadBuffer),
     ("close", BadClose),

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,18 @@ from hypothesis.extra import numpy as hnp
 from tests.world.toy_world import toy_scene
 from world import wire
 from world.types import Action, Pose, Scene, Start, State
-from world.values import DTYPES, Names, Packer, Store, UnknownArrayError, Unpacker, array_from, digest_of, finder
+from world.values import (
+    DTYPES,
+    OVERHEAD,
+    Names,
+    Packer,
+    Store,
+    UnknownArrayError,
+    Unpacker,
+    array_from,
+    digest_of,
+    finder,
+)
 from world.wire import Array, Limits, WireError
 
 PAGE = (Path(wire.__file__).parent / "LINK.md").read_text(encoding="utf-8")
@@ -50,7 +62,7 @@ def test_the_bytes_of_the_page_are_those_that_are_sent() -> None:
 
 
 def test_the_bytes_of_the_page_are_understood() -> None:
-    hello, call = wire.decode_request(EXAMPLES[:1]), wire.decode_request([EXAMPLES[1], PIXELS])
+    hello, call = wire.decode_request(EXAMPLES[:1], Limits()), wire.decode_request([EXAMPLES[1], PIXELS], Limits())
     assert isinstance(hello, wire.Hello)
     assert isinstance(call, wire.Call)
     find = finder(wire.buffers_of(call, [EXAMPLES[1], PIXELS]), Names(), lambda name: None, verify=True)
@@ -110,7 +122,7 @@ def test_a_state_comes_back_as_it_was(state: State) -> None:
         attached=tuple(packer.attached),
     )
     parts = [wire.encode(call), *packer.buffers()]
-    again = wire.decode_request(parts)
+    again = wire.decode_request(parts, Limits())
     assert isinstance(again, wire.Call)
     reader = Unpacker(finder(wire.buffers_of(again, parts), Names(), lambda name: None, verify=True), Limits())
     reader.read_scenes(again.scenes)
@@ -134,7 +146,7 @@ def test_a_state_comes_back_as_it_was(state: State) -> None:
 )
 def test_what_is_not_a_request_is_told(header: bytes) -> None:
     with pytest.raises(WireError):
-        wire.decode_request([header])
+        wire.decode_request([header], Limits())
 
 
 @pytest.mark.parametrize(
@@ -160,15 +172,31 @@ def test_a_buffer_that_is_not_what_it_says_is_told() -> None:
         finder({}, Names(), lambda name: None, verify=True)(name)
 
 
+def test_a_header_of_many_small_values_is_not_read() -> None:
+    call = {"kind": "call", "session": SESSION, "number": 1, "poses": [{}] * 10_000}  # each takes a byte
+    with pytest.raises(WireError, match="length <= 4096"):
+        wire.decode_request([msgspec.msgpack.encode(call)], Limits())
+
+
+def test_a_memory_that_is_named_often_is_copied_once() -> None:
+    memory = np.zeros(4)
+    name, frame = Names().array(memory), Array(SESSION, "|u1", (1, 1, 3))
+    still = wire.WireState(0, (frame,) * 3, (Action("x"),) * 2, Pose(), 0, 0, (name,) * 3)
+    reader = Unpacker({name: memory, frame: np.zeros((1, 1, 3), np.uint8)}.__getitem__, Limits(), [toy_scene(size=12)])
+    states = [reader.state(still) for _ in range(2)]
+    assert len({id(copied) for state in states for copied in state.memory}) == 1
+    assert states[0].memory[0] is not memory
+
+
 def test_a_store_forgets_what_was_not_used_for_longest() -> None:
-    store, arrays = Store(limit=20), [np.full(8, i, np.uint8) for i in range(3)]
+    store, arrays = Store(limit=2 * (8 + OVERHEAD)), [np.full(8, i, np.uint8) for i in range(3)]
     names = [Names().array(array) for array in arrays]
     for name, array in zip(names[:2], arrays[:2], strict=True):
         store.add(name, array)
     store.find(names[0])
     store.add(names[2], arrays[2])
     assert [name in store for name in names] == [True, False, True]
-    assert store.num_bytes == 16
+    assert store.num_bytes == store.limit
 
 
 def test_read_only_arrays_are_hashed_once_and_others_each_time() -> None:
