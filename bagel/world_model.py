@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from bagel.context import EMPTY, Context
@@ -26,7 +26,7 @@ from bagel.judge import chances_of_yes
 from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.sampler import Callback, Conditions, sample, schedule
 from bagel.tiny import TINY
-from bagel.transforms import output_size, resize, to_pixels
+from bagel.transforms import fit, frame_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
@@ -93,7 +93,7 @@ class BagelWorldModel:
         """The next frame of each state; states of one picture size are one batch. `on_preview` as in world.previews."""
         if len(states) != len(actions):
             raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
-        sizes = [self._size(state.frame) for state in states]
+        sizes = [frame_size(state.frame, self.checkpoint.config) for state in states]
         after: dict[int, State] = {}
         for size in dict.fromkeys(sizes):
             rows = [i for i, s in enumerate(sizes) if s == size]
@@ -269,22 +269,8 @@ class BagelWorldModel:
         image = resize(Image.fromarray(frame), self.checkpoint.config.vit_transform)
         return see_picture(self.checkpoint, to_pixels(image))
 
-    def _size(self, frame: Frame) -> tuple[int, int]:
-        """(height, width) that a frame has in this model."""
-        if self.walk.frame_size:
-            return self.walk.frame_size
-        width, height = output_size(frame.shape[1], frame.shape[0], self.checkpoint.config.vae_transform)
-        return height, width
-
     def _fit(self, frame: Frame) -> Frame:
-        """The frame at the model's size: the middle of it where the checkpoint fixes one, else by the VAE rule."""
-        height, width = self._size(frame)
-        if frame.shape[:2] == (height, width):
-            return frame
-        image = Image.fromarray(frame)
-        if self.walk.frame_size:
-            return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
-        return np.asarray(resize(image, self.checkpoint.config.vae_transform))
+        return fit(frame, self.checkpoint.config)
 
 
 def _noise(seed: int, step: int, shape: tuple[int, int]) -> Tensor:
