@@ -69,7 +69,8 @@ class BagelWorldModel:
         self.walk = checkpoint.config.walk
         self.sampler = sampler or PRESETS[self.walk.preset]
         checkpoint.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        supports = {"free_text", "reconstruct", "preview"} | ({"ask"} if self.walk.ask else set())
+        supports = {"free_text", "reconstruct", "preview", "context"} | ({"ask"} if self.walk.ask else set())
+        supports |= {"motions"} if "{instruction}" in self.walk.prompt else set()
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
         self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
@@ -203,7 +204,7 @@ class BagelWorldModel:
 
     def _after(self, window: _Window, action: Action, frame: Frame, tokens: Tensor) -> State:
         """The state with one frame more, or with it alone where the context was full."""
-        full = len(window.frames) == self.walk.history
+        full = len(window.frames) >= self.walk.history
         memory = () if full else tuple(latent.half().cpu().numpy() for latent in window.latents)
         return replace(
             window.state,
@@ -212,6 +213,7 @@ class BagelWorldModel:
             memory=(*memory, tokens.cpu().numpy()),
             pose=window.state.pose.moved(action),
             step=window.state.step + 1,
+            whole=False,
         )
 
     def _windows(self, states: Sequence[State]) -> list[_Window]:
@@ -219,7 +221,7 @@ class BagelWorldModel:
         windows, unknown = [], []
         for state in states:
             frames, actions, memory = state.frames, state.actions, state.memory
-            if len(frames) > self.walk.history:
+            if len(frames) > self.walk.history and not state.whole:
                 frames, actions, memory = frames[-1:], (), memory[-1:]
             frames = tuple(self._fit(frame) for frame in frames)
             unknown += [] if memory else frames
