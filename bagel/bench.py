@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,12 @@ from bagel.world_model import BagelWorldModel
 from world.types import Scene, State
 
 WARM_UP = 3  # steps that are not counted
+_FIRST_FRAME = """
+import sys
+from world import models
+model, scene = models.load(sys.argv[1]), models.load_scene(sys.argv[2])
+model.step(model.reset([scene], [0]), scene.actions[1:2])
+"""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,13 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
     plain["decode"] = _time(model, "decode", runs, lambda: decode_tokens(c, noise, grid))
     c.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return parts, plain
+
+
+def start_up(address: str, scene: str) -> float:
+    """Seconds from the birth of a process of its own to its first frame, the files being in the system's memory."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _FIRST_FRAME, address, scene], check=True)
+    return time.perf_counter() - begun
 
 
 def _time(model: BagelWorldModel, name: str, runs: int, call: Callable[[], object]) -> Part:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,11 +22,10 @@ def position_table(side: int, width: int) -> Tensor:
     """
     if width % 4:
         raise ValueError(f"a position table needs a width divisible by 4, got {width}")
-    frequency = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64) / (width // 4))
-    angle = torch.arange(side, dtype=torch.float64)[:, None] * frequency  # [side, width / 4]
-    line = torch.cat((angle.sin(), angle.cos()), dim=1)  # [side, width / 2]
-    column, row = line.repeat(side, 1), line.repeat_interleave(side, dim=0)
-    return torch.cat((column, row), dim=1).float()
+    angle = np.arange(side)[:, None] * 10000.0 ** (-np.arange(width // 4) / (width // 4))  # [side, width / 4]
+    line = np.concatenate((np.sin(angle), np.cos(angle)), axis=1).astype(np.float32)  # [side, width / 2]
+    column, row = np.tile(line, (side, 1)), np.repeat(line, side, axis=0)
+    return torch.tensor(np.concatenate((column, row), axis=1))
 
 
 def grid_positions(rows: int, columns: int, side: int, device: torch.device | str | None = None) -> Tensor:

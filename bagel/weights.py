@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bagel.adapter import load_adapter
 from bagel.compiled import use_compiled
@@ -180,8 +181,19 @@ def build(directory: Path, config_from: Path | None = None) -> tuple[Bagel, Auto
             f"{source}: the tokenizer has {len(tokenizer)} tokens, but llm_config.json gives the model only "
             f"{config.language.vocab_size} embedding rows: the files come from different models, copy them from one"
         )
-    with torch.device("meta"):
+    with torch.device("meta"), _Blank():
         return Bagel(config), Autoencoder(config.autoencoder), tokenizer, config
+
+
+class _Blank(TorchFunctionMode):
+    """Draws no first weights: on the meta device that imports torch's compiler, which takes a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else None
+        return func(*args, **(kwargs or {}))
 
 
 def open_stores(directory: Path, config_from: Path | None = None) -> dict[str, Store]:

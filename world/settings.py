@@ -49,7 +49,8 @@ PRESETS: dict[str, SamplerConfig] = {
     # The published app.
     "edit": SamplerConfig(),
     "text_to_image": SamplerConfig(cfg_image_scale=1.5, cfg_interval=(0.4, 1.0), cfg_renorm_type="global"),
-    # Walking, for a model trained for it: no guidance, few evaluations (1, 2, 4).
+    # Walking, for a model trained for it: no guidance, few evaluations (1, 2, 4). Where there is but one, a CPU that
+    # multiplies bytes faster than floats does so (bagel/rounding.py).
     "fast": SamplerConfig(num_timesteps=2, cfg_text_scale=1.0, cfg_image_scale=1.0),
     "walk": SamplerConfig(num_timesteps=3, cfg_text_scale=1.0, cfg_image_scale=1.0),
     "quality": SamplerConfig(num_timesteps=5, cfg_text_scale=1.0, cfg_image_scale=1.0),

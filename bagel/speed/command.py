@@ -70,7 +70,7 @@ def run_bench(chosen: argparse.Namespace) -> int:
 
 
 def _walk(chosen: argparse.Namespace) -> int:
-    from bagel.bench import measure
+    from bagel.bench import measure, start_up
     from bagel.world_model import BagelWorldModel
 
     scene = models.load_scene(chosen.scene)
@@ -78,14 +78,16 @@ def _walk(chosen: argparse.Namespace) -> int:
     if not isinstance(model, BagelWorldModel):
         raise ModelError(f"{chosen.model!r} is no BAGEL: bench takes tiny or a checkpoint directory")
     bench = measure(model, scene, chosen.steps)
+    first = start_up(chosen.model, chosen.scene)
     if chosen.json:
-        print(json.dumps(asdict(bench), indent=2))
+        print(json.dumps(asdict(bench) | {"start_up": first}, indent=2))
         return 0
     print(", ".join(f"{name} {value}" for name, value in bench.settings.items()))
     for part in bench.parts:
         print(f"{part.name:36}{1e3 * part.median:8.1f} ms median {1e3 * part.p90:8.1f} ms p90   of {part.count}")
     for name, ratio in bench.ratios.items():
         print(f"{name:44}{ratio:6.2f} times")
+    print(f"{first:.1f} s from the start of a process to its first frame")
     print(f"{bench.steps_per_second:.1f} frames/s")
     return 0
 
