@@ -7,25 +7,23 @@ Walks are begun at held-out places and made twice, by the model (whose pictures 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.judged import at_goal
 from scenes.simulator import SimulatorWorld
 from world import tasks
-from world.episodes import Episode, Episodes
+from world.episodes import Episodes
 from world.files import atomic_write_text
-from world.goals import Thing
 from world.places import MOVES
 from world.tasks import TaskSettings
-from world.types import Pose, Scene, Start, State, WorldModel, wrap
+from world.types import Scene, WorldModel
 
 STEPS = 6  # of each walk away from where the goal holds
 _SEED = 70_000
-_BEFORE, _SIDES = 2.2, 16  # m from a thing, and around it
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _measured(
     episodes = Episodes(model, replace(settings, places="held_out"))
     try:
         rngs = [np.random.default_rng(_SEED + i) for i in range(num_walks)]
-        begun = [_at_goal(e, floor) for e in episodes.begin([scene] * num_walks, rngs)]
+        begun = [at_goal(e, floor) for e in episodes.begin([scene] * num_walks, rngs)]
         states = model.reset([e.state.scene for e in begun], [e.state.seed for e in begun])
         goals = tuple(episode.goal for episode in begun)
         poses, values, truth = [state.pose for state in states], [], []
@@ -142,25 +140,3 @@ def _measured(
             floor.close()
     walks = np.tile(np.arange(num_walks), STEPS)
     return np.concatenate(values), np.concatenate(truth), walks
-
-
-def _at_goal(episode: Episode, floor: SimulatorWorld) -> Episode:
-    """The episode as it is where its goal has been reached: from there walks lead away, and some of them back."""
-    goal, state = episode.goal, episode.state
-    pose = goal.pose if goal.thing is None else _before(goal.thing, state, floor)
-    if pose is None:
-        raise AssertionError("held-out places have poses")
-    name = state.scene.starts[0].name
-    [frame] = floor.view(state.scene, [pose])
-    return replace(episode, state=replace(state, scene=state.scene.starting_at(Start(name, pose, frame)), pose=pose))
-
-
-def _before(thing: Thing, state: State, floor: SimulatorWorld) -> Pose:
-    """A free place before the thing, looking at it; the state's seed says on which side of it."""
-    for k in range(_SIDES):
-        side = 360.0 * (state.seed + k) / _SIDES
-        x, y = (thing.x - _BEFORE * f(math.radians(side)) for f in (math.cos, math.sin))
-        pose = Pose(x, y, wrap(side))
-        if floor.is_free(state.scene, pose):
-            return pose
-    raise ValueError(f"there is no place before {thing.words} in {state.scene.name!r}: move it in things.toml")

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from agents.base import Agent, Choice
-from agents.likeness import Eyes, likeness
-from agents.planner import PlannerAgent, Search
+from agents.planner import Eyes, PlannerAgent, Search, likeness
 from agents.simple import RandomAgent, ScriptedAgent
 from agents.vlm import VisionAgent
 from world.pictures import read_picture
@@ -47,7 +46,7 @@ def caster(role: Role, scene: Scene, mind: WorldModel) -> Callable[[int], Agent]
     if role.name == "planner":
 
         def towards(goal: Frame, seed: int) -> PlannerAgent:
-            return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind, scene), role.search, seed)
+            return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind), role.search, seed)
 
         if not role.goal:
             return lambda seed: GoalSeeker(lambda goal: towards(goal, seed))

@@ -1,12 +1,14 @@
 """`python -m agents convert`: recorded sessions as a Minari dataset, for learning from what a person did.
 
-A session holds actions and seeds, no pictures: its lines, one from the start to every end of its tree, are walked again
-once for each seed, and become one episode each. A walk has no goal, so rewards are 0 and the end is a truncation.
+A session is a session.json, a journal that the window kept, or the log of a walk. It holds actions and seeds, no
+pictures: its lines, one from the start to every end of its tree, are walked again once for each seed, and become one
+episode each. A walk has no goal, so rewards are 0 and the end is a truncation.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,9 +23,31 @@ from agents.episode import Episode, columns
 from scenes import sequence
 from scenes.sequence import Walked
 from world import cli, models
+from world.errors import SceneError
+from world.journal import SUFFIX, reopened
 from world.moves import MAX_TEXT
-from world.session import Session, load_session, to_json
+from world.plan import Plan, Step
+from world.recording import LOG
+from world.session import Session, action_from_row, load_session, sampler_from_row, to_json
 from world.types import WorldModel
+
+
+def recorded(path: Path) -> Session:
+    """What was recorded in a file. Raises SceneError that says what is wrong with it."""
+    if path.suffix != SUFFIX:
+        return load_session(path)
+    try:
+        begun, *steps = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if begun["kind"] != LOG:
+            return reopened(path)
+        scene = models.load_scene(begun["scene"]).starting_at(begun["start"])
+        moves = [Step(i, action_from_row(step["action"])) for i, step in enumerate(steps)]
+        digests = (begun["frame"], *(step["frame"] for step in steps))
+        sampler = begun["sampler"] and sampler_from_row(begun["sampler"])
+        plan = Plan((Step(0, None), *moves), len(moves))
+        return Session(begun["model"], scene, plan, (begun["seed"],), sampler, (digests,))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise SceneError(f"{path} tells of no walk ({error}): give a session.json, a journal or a log") from None
 
 
 def lines(session: Session) -> list[list[int]]:
@@ -57,7 +81,13 @@ def add_convert(commands: Any) -> None:
     parser = commands.add_parser(
         "convert", help="recorded sessions, as a Minari dataset", formatter_class=cli.HelpFormatter
     )
-    parser.add_argument("sessions", nargs="+", type=Path, metavar="SESSION.json", help="all of one scene")
+    parser.add_argument(
+        "sessions",
+        nargs="+",
+        type=Path,
+        metavar="SESSION",
+        help="session.json, journal or log, all of one scene",
+    )
     parser.add_argument("--model", metavar="ADDRESS", help="what they are walked with (default: what made the first)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder of datasets (Minari's root)")
@@ -65,7 +95,7 @@ def add_convert(commands: Any) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    sessions = [load_session(path) for path in args.sessions]
+    sessions = [recorded(path) for path in args.sessions]
     first = sessions[0]
     if any(session.scene.actions != first.scene.actions or session.sampler != first.sampler for session in sessions):
         raise ValueError("one dataset has one vocabulary and one sampler: convert these sessions one by one")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,14 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agents.recipe import MOVES, Recipe
-from scenes.estimates import Estimate
+from agents.recipe import MOVES, Recipe, numbers_of
 from scenes.library import calibration_path, scene_names
 from world import cli, models
 from world.errors import ModelError
 from world.tasks import PIXELS, JudgedBy, TaskSettings
 
-_TITLES = {"success": "success", "spl": "SPL", "steps": "moves", "metres": "way, m", "reward": "return"}
+_SAID = 30  # s between two lines about a study where there is no terminal
 
 
 def add_commands(commands: Any) -> None:
@@ -52,6 +54,16 @@ def add_commands(commands: Any) -> None:
     study.add_argument("--model", default="tiny", metavar="ADDRESS", help="the dream")
     study.add_argument("--seeds", type=cli.count, default=5, metavar="N", help="runs in dream and simulator each")
     study.add_argument("--episodes", type=cli.count, default=200, metavar="N", help="by which each run is scored")
+    study.add_argument(
+        "--processes", type=cli.count, default=os.cpu_count(), metavar="N", help="runs at once; they share the cards"
+    )
+    study.add_argument(
+        "--minutes",
+        type=cli.minutes,
+        default=math.inf,
+        metavar="N",
+        help="train for 3/4 of them, then score what there is",
+    )
     study.add_argument("--out", type=Path, default=Path("out/study"), metavar="DIR", help="goes on with what is there")
 
 
@@ -89,7 +101,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 def _train(args: argparse.Namespace) -> None:
     _need_packages()
-    from agents.ppo import train
+    from agents.ppo import POLICY, train
 
     recipe = replace(_recipe(args), seed=args.seed)
     with _progress() as progress:
@@ -99,15 +111,15 @@ def _train(args: argparse.Namespace) -> None:
             told = f"success {point.success:.2f}, return {point.reward:+.2f}"
             progress.update(task, completed=point.steps, told=told)
 
-        path = train(recipe, args.out, args.steps, watch=watch)
+        train(recipe, args.out, args.steps, watch=watch)
+    path = args.out / POLICY
     print(f"{path}\ntensorboard --logdir {args.out}\npython -m agents evaluate {path} --model sim")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
     _need_packages()
     from agents.policy import PolicyAgent, read_checkpoint
-    from agents.sb3 import numbers_of
-    from agents.scoring import Chance, CopyLast, score
+    from agents.scoring import TITLES, Chance, CopyLast, cell, score
 
     recipe = read_checkpoint(args.checkpoint)[0]
     scene = models.load_scene(args.scene or recipe.scene)
@@ -117,12 +129,12 @@ def _evaluate(args: argparse.Namespace) -> None:
         "random": Chance(numbers),
         "copying": CopyLast(numbers),
     }
-    table = Table("", *_TITLES.values(), title=f"{recipe.task} in {scene.name}, {args.model}: {args.episodes} episodes")
+    table = Table("", *TITLES.values(), title=f"{recipe.task} in {scene.name}, {args.model}: {args.episodes} episodes")
     model = models.load(args.model)
     try:
         for name, player in players.items():
             found = score(player, model, scene, recipe, args.episodes).estimates()
-            table.add_row(name, *(_cell(found[measure]) for measure in _TITLES))
+            table.add_row(name, *(cell(found[measure]) for measure in TITLES))
     finally:
         model.close()
     Console().print(table)
@@ -152,31 +164,37 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 def _study(args: argparse.Namespace) -> None:
     _need_packages()
+    from agents.scoring import TITLES, cell
     from agents.study import Plan, study
-    from agents.study_page import figure, write_page
+    from agents.study_page import figure, progress_of, write_page
 
     plan = Plan(_recipe(args), tuple(range(args.seeds)), args.steps, args.episodes)
+    begun = time.monotonic()
     with _progress() as progress:
-        bars: dict[str, Any] = {}
+        bars = {kind: progress.add_task(kind, total=plan.milestones[-1], told="") for kind in ("dream", "truth")}
+        before = {kind: progress_of(plan, args.out, kind)[0] for kind in bars}
+        told = 0
 
-        def watch(run: str, point: Any) -> None:
-            if run not in bars:
-                bars[run] = progress.add_task(run, total=plan.steps, told="")
-            progress.update(bars[run], completed=point.steps, told=f"success {point.success:.2f}")
+        def watch() -> None:
+            nonlocal told
+            seconds, lines = time.monotonic() - begun, list[str]()
+            for kind, bar in bars.items():
+                steps, success = progress_of(plan, args.out, kind)
+                lines.append(f"success {success:.2f}, {(steps - before[kind]) / seconds:.0f} steps/s a run")
+                progress.update(bar, completed=steps, told=lines[-1])
+            if not progress.console.is_terminal and seconds > told:  # where bars do not move
+                told += _SAID
+                progress.console.print(f"{seconds:.0f} s: dream {lines[0]}; truth {lines[1]}", highlight=False)
 
-        result = study(plan, args.out, watch)
+        result = study(plan, args.out, args.processes, args.minutes, watch)
     page = args.out / "study.html"
     write_page(page, plan, result)
-    table = Table("scored in the simulator", "success", "SPL", "moves", "way, m")
+    title = f"scored in the simulator after {result.steps} of {plan.milestones[-1]} steps"
+    table = Table("", *TITLES.values(), title=title)
     for kind, row in result.table.items():
-        table.add_row(kind, *(_cell(estimate) for estimate in row.values()))
+        table.add_row(kind, *(cell(row[measure]) for measure in TITLES))
     Console().print(table)
     print(f"dream / truth: {figure(result.share)}; rank correlation {result.rank_correlation:.2f}\n{page}")
-
-
-def _cell(estimate: Estimate) -> str:
-    """The value and half of its 95% interval."""
-    return f"{estimate.value:.2f} ± {(estimate.high - estimate.low) / 2:.2f}"
 
 
 def _progress() -> Progress:
@@ -187,6 +205,5 @@ def _progress() -> Progress:
 def _need_packages() -> None:
     try:
         import stable_baselines3  # noqa: F401 (whether it is there)
-        import tensorboard  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModelError(f"learning needs {error.name}: pip install -e '.[agents]' in the repository") from error

@@ -5,7 +5,7 @@ K futures, D steps deep, A actions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Choice, frame_of
-from world.rewards import Reward
-from world.types import Action, Frame, Pose, Scene, Start, State, WorldModel
+from scenes.dreaming import step_all
+from world.goals import Goal
+from world.looks import Looks, Pixels, Remembered, Similarity
+from world.rewards import Level, Reward
+from world.types import Frame, Pose, Scene, Start, State, WorldModel
 
 Method = Literal["beam", "cem"]
+Eyes = Literal["pixels", "latents"]  # of small pictures, or of the model that is planned with
 
-_BATCH = 64  # states in one call of the model
 _SMOOTHING = 0.1  # of a distribution's old share: none of the actions is ruled out after one round
 
 
@@ -80,6 +83,17 @@ class PlannerAgent:
         return cem(self._model, state, self._reward, self._search, (self._rng, self._ahead))
 
 
+def likeness(eyes: Eyes, goal: Frame, model: WorldModel) -> Reward:
+    """How alike what is seen after a step and the goal are: a future is worth more the sooner it looks like the goal.
+
+    Raises ValueError where the model has no eyes of its own, e.g. the simulator.
+    """
+    looks = Pixels() if eyes == "pixels" else model
+    if not isinstance(looks, Looks):
+        raise ValueError(f"{model.spec.model!r} turns no pictures into latents: compare pixels (--eyes pixels)")
+    return Level(Similarity(Remembered(looks), (Goal(frame=goal),)))
+
+
 def seen(model: WorldModel, scene: Scene, frame: Frame, info: Mapping[str, Any], seed: int) -> State:
     """The state that a model may go on from where `frame` is seen; noise of its own at each step of the walk."""
     pose = Pose(**info["pose"]) if "pose" in info else scene.starts[0].pose
@@ -102,7 +116,7 @@ def imagine(
     for depth in range(sequences.shape[1]):
         prefixes = list(dict.fromkeys(tuple(row[: depth + 1].tolist()) for row in sequences))
         before, taken = [states[p[:-1]] for p in prefixes], [actions[p[-1]] for p in prefixes]
-        after = _stepped(model, before, taken)
+        after = step_all(model, before, taken)
         worth = reward(before, taken, after)
         values = {p: values[p[:-1]] + float(w) for p, w in zip(prefixes, worth, strict=True)}
         states = dict(zip(prefixes, after, strict=True))
@@ -117,7 +131,7 @@ def beam(model: WorldModel, state: State, reward: Reward, search: Search) -> Fut
     for _ in range(search.depth):
         pairs = [(future, a) for future in kept for a in range(len(actions))]
         before, taken = [future.state for future, _ in pairs], [actions[a] for _, a in pairs]
-        after = _stepped(model, before, taken)
+        after = step_all(model, before, taken)
         worth = reward(before, taken, after)
         grown = [
             Future((*future.actions, a), future.value + float(w), new)
@@ -158,10 +172,3 @@ def cem(
         chances = _SMOOTHING * chances + (1 - _SMOOTHING) * counts
         chances /= chances.sum(axis=1, keepdims=True)
     return best
-
-
-def _stepped(model: WorldModel, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
-    after: list[State] = []
-    for k in range(0, len(states), _BATCH):
-        after += model.step(states[k : k + _BATCH], actions[k : k + _BATCH])
-    return after

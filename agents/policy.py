@@ -23,13 +23,12 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from agents.base import Choice
-from agents.recipe import Recipe
-from agents.sb3 import numbers_of
+from agents.recipe import Recipe, numbers_of
 from world.errors import ModelError
 from world.files import atomic_path
 from world.types import Frame, Scene
 
-_SIDE = 64  # pixels to which pictures are averaged
+_SIDE = 32  # pixels to which pictures are averaged: enough to tell places apart, and blind to a dream's fine print
 _WIDTH = 256
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 
@@ -41,14 +40,14 @@ class TwoPictures(BaseFeaturesExtractor):
         super().__init__(observation_space, _WIDTH)
         layers: list[nn.Module] = []
         channels = 9
-        for width in (32, 64, 64, 64):  # 64 pixels to 4
+        for width in (32, 64, 64):  # 32 pixels to 4
             layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.ReLU()]
             channels = width
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * 16, _WIDTH), nn.ReLU())
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         frame, goal = (nn.functional.adaptive_avg_pool2d(observations[name], _SIDE) for name in ("frame", "goal"))
-        return self.net(torch.cat((frame, goal, frame - goal), dim=1))  # [B, 9, 64, 64] -> [B, D]
+        return self.net(torch.cat((frame, goal, frame - goal), dim=1))  # [B, 9, 32, 32] -> [B, D]
 
 
 POLICY_KWARGS: dict[str, Any] = {"features_extractor_class": TwoPictures, "net_arch": [64]}

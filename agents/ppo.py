@@ -1,14 +1,17 @@
 """Learning in a world: stable-baselines3's PPO on the batched environment, in a dream as in the simulator.
 
-A folder holds policy.safetensors (the newest), policy-N.safetensors (as it was after N steps), curve.ndjson (how well
-it did between updates) and TensorBoard's files.
+A folder holds policy.safetensors (the newest), curve.ndjson (how well it did between updates) and, where TensorBoard
+is installed, its files.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -44,20 +47,20 @@ def train(
     recipe: Recipe,
     out: Path,
     steps: int,
-    snapshots: int = 0,
     watch: Watch | None = None,
     model: WorldModel | None = None,
-) -> Path:
-    """Trains until `steps` of all rows together have been made; the path of the policy.
+    until: float = math.inf,
+) -> int:
+    """Trains until `steps` of all rows together have been made, or `time.time()` is `until`; how many the policy in
+    `out` has learnt from.
 
-    Goes on where `out` holds an unfinished run of the same recipe. `snapshots` policies on the way are kept. A given
-    `model` stays open. Raises ValueError where `out` holds a run of another recipe, WorldError where the world cannot
-    be had.
+    Goes on where `out` holds an unfinished run of the same recipe. A given `model` stays open. Raises ValueError where
+    `out` holds a run of another recipe, WorldError where the world cannot be had.
     """
     path = out / POLICY
     done = _steps_done(path, recipe)
-    if done >= steps:
-        return path
+    if done >= steps or time.time() >= until:
+        return done
     world = model or models.load(recipe.model)
     env = _environment(recipe, world)
     try:
@@ -69,6 +72,7 @@ def train(
             batch_size=min(recipe.batch_size, recipe.num_envs * recipe.num_steps),
             n_epochs=recipe.num_epochs,
             gamma=recipe.gamma,
+            gae_lambda=recipe.gae_lambda,
             ent_coef=recipe.entropy,
             policy_kwargs=POLICY_KWARGS,
             seed=recipe.seed + done,
@@ -76,16 +80,17 @@ def train(
         if done:
             load_into(ppo, path)
         out.mkdir(parents=True, exist_ok=True)
-        ppo.set_logger(configure(str(out), ["tensorboard"]))
+        ppo.set_logger(configure(str(out), ["tensorboard"] if find_spec("tensorboard") else []))
         points = [point for point in read_curve(out) if point.steps <= done]
-        keeper = _Keeper(recipe, out, points, [round(steps * k / snapshots) for k in range(1, snapshots + 1)], watch)
+        keeper = _Keeper(recipe, out, points, watch, until)
         ppo.learn(steps - done, callback=keeper, reset_num_timesteps=False)
-        keeper.keep()  # what the last update taught
+        if ppo.num_timesteps >= steps:
+            keeper.keep()  # what the last update taught
     finally:
         env.close()
         if model is None:
             world.close()
-    return path
+    return _steps_done(path, recipe)
 
 
 def read_curve(out: Path) -> list[Point]:
@@ -115,27 +120,22 @@ class _Keeper(BaseCallback):
     """Writes the curve and the policy after every collection of steps, and tells whoever watches."""
 
     def __init__(
-        self, recipe: Recipe, out: Path, points: Sequence[Point], snapshots: Sequence[int], watch: Watch | None
+        self, recipe: Recipe, out: Path, points: Sequence[Point], watch: Watch | None, until: float = math.inf
     ) -> None:
         super().__init__()
-        self._recipe, self._out, self._points, self._watch = recipe, out, list(points), watch
-        last = points[-1].steps if points else 0
-        self._snapshots = [steps for steps in snapshots if steps > last]
+        self._recipe, self._out, self._points, self._watch, self._until = recipe, out, list(points), watch, until
         self._ended: list[dict[str, float]] = []
 
     def keep(self) -> None:
         """Writes the policy as it is now."""
         assert isinstance(self.model, PPO)
         save_checkpoint(self._out / POLICY, self.model, self._recipe)
-        if self._snapshots and self.num_timesteps >= self._snapshots[0]:
-            save_checkpoint(self._out / f"policy-{self.num_timesteps}.safetensors", self.model, self._recipe)
-            self._snapshots = [steps for steps in self._snapshots if steps > self.num_timesteps]
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
             if "episode" in info:
                 self._ended.append({**info["episode"], "success": float(info["is_success"])})
-        return True
+        return time.time() < self._until  # what was collected since the last update is lost
 
     def _on_rollout_start(self) -> None:
         if self._points:  # the last update belongs to the point before

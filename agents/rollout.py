@@ -22,8 +22,7 @@ from rich.progress import Progress
 from agents.casting import Name, Role, caster, needs_words
 from agents.dataset import Dataset, Kind, loading, name_of
 from agents.episode import Episode, play
-from agents.likeness import Eyes
-from agents.planner import Method, Search
+from agents.planner import Eyes, Method, Search
 from world import ENV_ID, cli, models
 from world.settings import SamplerConfig
 from world.types import WorldModel

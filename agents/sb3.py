@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from world.types import Scene
+from agents.recipe import numbers_of
 from world.vector_env import TaskVectorEnv
 
 
@@ -82,14 +82,6 @@ class WorldVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))
-
-
-def numbers_of(moves: Sequence[str], scene: Scene) -> NDArray[np.int64]:
-    """The numbers of the named actions in the scene's vocabulary. Raises ValueError for one that it has not."""
-    by_name = {action.name: i for i, action in enumerate(scene.actions)}
-    if unknown := [move for move in moves if move not in by_name]:
-        raise ValueError(f"{scene.name!r} has no move {unknown[0]!r}: it has {', '.join(by_name)}")
-    return np.array([by_name[move] for move in moves], np.int64)
 
 
 def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.recipe import Recipe
-from agents.ways import fewest_moves
 from scenes.estimates import Estimate, mean
 from scenes.simulator import SimulatorWorld
 from world import tasks
 from world.episodes import Episode, Episodes
 from world.goals import distance
 from world.types import Action, Pose, Scene, State, WorldModel
+from world.ways import fewest_moves
+
+TITLES = {"success": "success", "spl": "SPL", "steps": "moves", "metres": "way, m", "reward": "return"}
 
 _BATCH = 64
 _SEED = 10_000  # of the first episode that is scored
@@ -29,8 +31,8 @@ class Player(Protocol):
     """Plays many episodes at once."""
 
     def act_all(self, observations: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
-        """The number of each row's next action in the scene's vocabulary, from what the task shows, and "scene" and
-        "last" (the words of the last action, "" at the start)."""
+        """The number of each row's next action in the scene's vocabulary, from what the task shows, and "scene",
+        "info" (the environment's) and "number" (which of the episodes it is)."""
         ...
 
 
@@ -51,7 +53,7 @@ class CopyLast:
         self._numbers, self._rng = numbers, np.random.default_rng(seed)
 
     def act_all(self, observations: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
-        return np.array([self._act(seen["scene"], seen["last"]) for seen in observations], np.int64)
+        return np.array([self._act(seen["scene"], seen["info"]["action"]) for seen in observations], np.int64)
 
     def _act(self, scene: Scene, last: str) -> int:
         texts = [action.text for action in scene.actions]
@@ -75,19 +77,18 @@ class Score:
 
     def estimates(self) -> dict[str, Estimate]:
         """Means over the episodes with 95% intervals."""
-        return {
-            "success": mean(self.success),
-            "spl": mean(self.spl),
-            "steps": mean(self.steps),
-            "metres": mean(self.metres),
-            "reward": mean(self.reward),
-        }
+        return {name: mean(getattr(self, name)) for name in TITLES}
 
 
-def score(player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: int, seed: int = _SEED) -> Score:
+def cell(estimate: Estimate) -> str:
+    """The value and half of its 95% interval."""
+    return f"{estimate.value:.2f} ± {(estimate.high - estimate.low) / 2:.2f}"
+
+
+def score(player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: int) -> Score:
     """Plays `num` episodes of the recipe's task at held-out places; success is by the poses, whatever trained.
 
-    The same seeds are the same episodes for every player and every model. In a dream poses are dead-reckoned, and know
+    They are the same episodes for every player and every model. In a dream poses are dead-reckoned, and know
     no walls: only what is scored in the simulator is the truth.
     """
     episodes = Episodes(model, recipe.settings("held_out"))
@@ -95,8 +96,8 @@ def score(player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: 
     parts = []
     try:
         for first in range(0, num, _BATCH):
-            rngs = [np.random.default_rng(seed + i) for i in range(first, min(first + _BATCH, num))]
-            parts.append(_play(player, episodes, floor, scene, rngs, recipe))
+            numbers = range(first, min(first + _BATCH, num))
+            parts.append(_play(player, episodes, floor, scene, numbers, recipe))
     finally:
         episodes.close()
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -108,18 +109,19 @@ def _play(
     episodes: Episodes,
     floor: SimulatorWorld,
     scene: Scene,
-    rngs: Sequence[np.random.Generator],
+    numbers: Sequence[int],
     recipe: Recipe,
 ) -> tuple[NDArray[np.float64], ...]:
     """The columns of a Score for one batch; rows that have reached their goal rest."""
-    now = episodes.begin([scene] * len(rngs), rngs)
+    now = episodes.begin([scene] * len(numbers), [np.random.default_rng(_SEED + number) for number in numbers])
     fewest = np.array([_fewest(episode, floor, recipe) for episode in now], np.float64)
     success, steps, metres, reward = (np.zeros(len(now)) for _ in range(4))
     for _ in range(recipe.max_episode_steps):
         going = [i for i in range(len(now)) if not success[i]]
         if not going:
             break
-        seen = [{**episodes.observation(now[i]), "scene": scene, "last": now[i].words} for i in going]
+        told = [{"scene": scene, "info": episodes.info(now[i]), "number": numbers[i]} for i in going]
+        seen = [episodes.observation(now[i]) | more for i, more in zip(going, told, strict=True)]
         actions = [scene.actions[int(number)] for number in player.act_all(seen)]
         outcome = episodes.step([now[i] for i in going], actions)
         for i, after, gained in zip(going, outcome.episodes, outcome.rewards, strict=True):

@@ -35,7 +35,7 @@ def write_page(path: Path, plan: Plan, result: Result) -> None:
     out, recipe = path.parent, plan.recipe
     title = f"{recipe.task} in {recipe.scene}: learnt in a dream, scored in the truth"
     told = (
-        f"{len(plan.seeds)} seeds · {plan.steps} steps a run · {plan.episodes} held-out episodes a score · dream "
+        f"{len(plan.seeds)} seeds · {result.steps} steps a run · {plan.episodes} held-out episodes a score · dream "
         f"{recipe.model} · reward by {recipe.judged_by}"
     )
     lines = [_line(out, kind, plan.seeds) for kind in ("dream", "truth")]
@@ -57,6 +57,13 @@ def write_page(path: Path, plan: Plan, result: Result) -> None:
             ],
         ),
     )
+
+
+def progress_of(plan: Plan, out: Path, kind: str) -> tuple[int, float]:
+    """Of the runs of a kind, how many steps each has made so far, and the success of its last episodes: the means."""
+    curves = [read_curve(run_folder(out, kind, seed)) for seed in plan.seeds]
+    last = np.array([(curve[-1].steps, curve[-1].success) if curve else (0, 0.0) for curve in curves])
+    return int(last[:, 0].mean()), float(last[:, 1].mean())
 
 
 def figure(estimate: Estimate) -> str:

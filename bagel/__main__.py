@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from bagel.cli import (
     size_of,
 )
 from bagel.speed.command import add_bench
-from bagel.tiny import TINY
+from bagel.train.cli import add_train
 from world import cli
 from world.errors import ModelError
 from world.files import atomic_path
@@ -93,43 +92,6 @@ def add_verify(commands: Any) -> None:
     parser.set_defaults(run=run_verify)
 
 
-def add_train(commands: Any) -> None:
-    parser = commands.add_parser("train", help="train a tiny BAGEL: its words, its autoencoder, its world")
-    parts = parser.add_subparsers(title="parts", required=True, metavar="PART")
-    part = parts.add_parser("words", help="learn a small tokenizer in Qwen2's form")
-    part.add_argument("--out", type=Path, required=True, help="directory to write it to")
-    part.set_defaults(run=run_train, part="words")
-    for name, text in (
-        ("ae", "train the autoencoder, and start a checkpoint directory"),
-        ("world", "train the Mixture-of-Transformers of a checkpoint directory whose autoencoder is trained"),
-    ):
-        part = parts.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        part.add_argument("--out", type=Path, required=True, help="checkpoint directory; logs and sheets in its run/")
-        part.add_argument("--minutes", type=cli.minutes, required=True, help="for rendering, training and saving")
-        part.add_argument("--world", default="sim", help="address of the true world that is learnt")
-        part.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop", "maze"])
-        part.add_argument("--walks", type=cli.count, default=6000, help="walks to learn from, of 32 frames each")
-        part.add_argument(
-            "--said",
-            type=float,
-            default=0.15,
-            help="share of steps that are longer moves, as in 'turn left 90 degrees'",
-        )
-        part.add_argument("--data", type=Path, help="directory that keeps the walks for the next command")
-        part.add_argument("--workers", type=cli.count, default=os.cpu_count(), help="processes that render")
-        part.add_argument("--seed", type=cli.seed, default=0, help="another seed draws other walks")
-        part.add_argument(
-            "--decay", type=float, default=0.3, help="last share of the time, in which the rates fall to 0"
-        )
-        part.add_argument("--batch", type=cli.count, help="pictures (ae) or windows (world) in a batch")
-        part.add_argument("--max-steps", type=cli.count, help="stop after so many steps")
-        part.add_argument("--resume", action="store_true", help="go on from run/ of an earlier command")
-        part.add_argument("--device", help="default: cuda where there is one")
-        part.set_defaults(run=run_train, part=name)
-        if name == "ae":
-            part.add_argument("--config", type=Path, default=TINY, help="directory of the configs and the tokenizer")
-
-
 def run_edit(chosen: argparse.Namespace) -> int:
     return _paint(chosen, [("picture", chosen.picture), ("text", chosen.words), *chosen.turns], None)
 
@@ -170,12 +132,6 @@ def run_verify(chosen: argparse.Namespace) -> int:
             f"{len(results) - len(failed)} of {len(results)} cases agree" + f", not: {', '.join(failed)}" * bool(failed)
         )
     return 1 if failed else 0
-
-
-def run_train(chosen: argparse.Namespace) -> int:
-    from bagel.train import command
-
-    return {"words": command.words, "ae": command.autoencoder, "world": command.world}[chosen.part](chosen)
 
 
 class _Turn(argparse.Action):

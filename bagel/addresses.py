@@ -24,7 +24,7 @@ from world.types import Action, Frame, Scene, State, WorldSpec
 
 _log = logging.getLogger(__name__)
 
-_NAMES = ("precision", "devices", "parallel", "attention", "compile", "config_from")
+_NAMES = ("precision", "devices", "parallel", "attention", "compile", "config_from", "lora")
 
 
 def load(
@@ -47,12 +47,12 @@ def read_address(address: str) -> tuple[Path, Loading]:
     folder = Path(path)
     if not folder.exists() and is_hub(path):
         folder = download(path, lambda line: _log.warning("%s", line))
-    config_from = Path(options["config_from"]) if "config_from" in options else None
+    config_from, lora = (Path(options[name]) if name in options else None for name in ("config_from", "lora"))
     devices = tuple(name for name in options.get("devices", "").split(",") if name)
     given = {name: options[name] for name in ("precision", "parallel", "attention") if name in options}
     try:
         compiled = options.get("compile", "0") not in ("", "0", "no", "false")
-        return folder, Loading(devices=devices, config_from=config_from, compile=compiled, **given)  # pyright: ignore[reportArgumentType]
+        return folder, Loading(devices=devices, config_from=config_from, compile=compiled, lora=lora, **given)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
         raise ModelError(f"{address!r}: {error}") from None
 

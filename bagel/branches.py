@@ -13,10 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Team:
-    """Process `rank` of `count`, each with a whole model."""
+    """Team member `rank` of `count`, each with a whole model or a share of one; `group` None means all processes."""
 
     rank: int
     count: int
+    group: dist.ProcessGroup | None = None
 
     def mine(self, num_branches: int) -> range:
         """The branches of this process: neighbours, and none where there are more processes than branches."""
@@ -27,5 +28,5 @@ class Team:
         """Velocity [C, B, N, P] of all branches from this process's own: a sum in which every other one is zero."""
         whole = v.new_zeros(num_branches, *v.shape[1:])
         whole[mine.start : mine.stop] = v
-        dist.all_reduce(whole)
+        dist.all_reduce(whole, group=self.group)
         return whole

@@ -32,9 +32,12 @@ def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
         "float32 on the CPU, bfloat16 elsewhere)",
     )
     group.add_argument("--devices", metavar="LIST", help="several, such as cuda:0,cuda:1,cuda:2")
-    group.add_argument("--parallel", default="auto", metavar="HOW", help="layers, guidance, tensor or auto (default)")
+    group.add_argument(
+        "--parallel", default="auto", metavar="HOW", help="layers, guidance, tensor, guidance+tensor or auto (default)"
+    )
     group.add_argument("--attention", default="auto", metavar="KERNEL", help="default: the best that runs here")
     group.add_argument("--config-from", type=Path, metavar="DIR", help="configs, tokenizer and autoencoder from there")
+    group.add_argument("--lora", type=Path, metavar="DIR", help="an adapter of `train lora`, added to the matrices")
     group.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=False, help="slower to start, faster ever after"
     )
@@ -47,7 +50,15 @@ def loading_of(chosen: argparse.Namespace) -> Loading:
 
     precision = None if chosen.precision is None else check_precision(chosen.precision)
     devices = tuple(name.strip() for name in (chosen.devices or "").split(",") if name.strip())
-    return Loading(precision, chosen.config_from, devices, chosen.parallel, chosen.attention, chosen.compile)
+    return Loading(
+        precision,
+        chosen.config_from,
+        devices,
+        chosen.parallel,
+        chosen.attention,
+        chosen.compile,
+        lora=chosen.lora,
+    )
 
 
 def directory_of(name: str) -> Path:
@@ -159,7 +170,7 @@ def _print_plan(options: list[Option], gpus: str, size: str) -> None:
         print("  nothing fits: a card needs room for embeddings, heads and one layer")
     for option in options:
         weights = " + ".join(f"{w:.1f}" for w in option.weights)
-        print(f"  {option.precision:9}{option.parallel:9} {weights} GiB of weights, room for {option.frames} pictures")
+        print(f"  {option.precision:9}{option.parallel:15} {weights} GiB of weights, room for {option.frames} pictures")
         if option.away:
             print(
                 f"{'':20}{option.away:.1f} GiB stay in the computer's memory: an evaluation waits about "

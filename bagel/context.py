@@ -93,7 +93,7 @@ class Batch:
         first = self.kv[0]
         pads = torch.tensor([self.filled - length for length in self.lengths], device=first.device)
         self.seen = torch.arange(first.shape[3], device=first.device) >= pads[:, None]  # bool [B, S]
-        self._runs = _runs(self.lengths)
+        self._runs = runs_of(self.lengths)
         self._bias = as_bias(self.seen[:, None, None], first.dtype) if len(self._runs) > MAX_RUNS else None
         self._biases: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
@@ -114,8 +114,9 @@ class Batch:
             bias = self._bias[..., :end]
         if bias is not None:
             return attention(q, keys[:, :, :end], values[:, :, :end], self._near(bias, q.device))
+        kernel = self.kernel if q.is_cuda else attention  # chosen for the card; a layer may lie on the CPU
         parts = [
-            self.kernel(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
+            kernel(q[a:b], keys[a:b, :, start - length : end], values[a:b, :, start - length : end])
             for a, b, length in self._runs
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -147,7 +148,7 @@ class Batch:
         return self._biases[device][1]
 
 
-def _runs(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
+def runs_of(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
     """Neighbours of equal length as (first row, row behind the last, length)."""
     runs, start = [], 0
     for length, group in groupby(lengths):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,12 +20,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from bagel.branches import Team
-from bagel.placement import RESERVE, Loading, Share, num_bytes
+from bagel.placement import RESERVE, Loading, Share, divide, num_bytes
 from bagel.precision import PACKED, use_precision
+from bagel.shares import join
 from bagel.weights import Checkpoint, build, choose_device, load
 from world.errors import CancelledError, ModelError, WorldError
 
 T = TypeVar("T")
+Read = Callable[..., Checkpoint]  # (what, device, how=...), as `load`
 
 _PATIENCE = timedelta(minutes=10)  # for a process that has stopped answering in the middle of a call
 
@@ -48,32 +50,37 @@ def way_of(directory: Path, how: Loading) -> str:
 class Crew(Generic[T]):
     """`make` turns each process's checkpoint into what its calls work on; `mine` is this process's."""
 
-    def __init__(self, directory: Path, device: str | None, how: Loading, make: Callable[[Checkpoint], T]) -> None:
-        """Raises ModelError where one of the processes cannot load its part, with that one's reason."""
-        way = way_of(directory, how)
-        if way == "tensor" and how.compile:
-            raise ValueError("compiled layers cannot be divided: leave out --compile, or choose --parallel guidance")
+    def __init__(
+        self, what: Any, device: str | None, how: Loading, make: Callable[[Checkpoint], T], read: Read = load
+    ) -> None:
+        """`what` is a checkpoint directory, or whatever `read` reads instead.
+
+        Raises ModelError where one of the processes cannot load its part, with that one's reason.
+        """
+        way = way_of(what, how)
         self._mates: list[tuple[Any, Connection]] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if way in ("one", "layers"):
-            self.mine = make(load(directory, device, how=how))
+            self.mine = make(read(what, device, how=how))
             return
         count = len(how.devices)
+        divide(way, count)
         self._folder = tempfile.TemporaryDirectory(prefix="bagel-crew-")
         meeting = Path(self._folder.name) / "meeting"
+        work = _Work(count, way, meeting, what, how, read)
         try:
             context = mp.get_context("spawn")
             for rank in range(1, count):
                 ours, theirs = context.Pipe()
-                work = (rank, count, way, meeting, theirs, (directory, how, make))
-                mate = context.Process(target=_mate, args=work, daemon=True)
+                mate = context.Process(target=_mate, args=(rank, work, make, theirs), daemon=True)
                 mate.start()
                 theirs.close()
                 self._mates.append((mate, ours))
-            self.mine = _load(0, count, way, directory, how, make)
+            checkpoint = work.load(0)
+            self.mine = make(checkpoint)
             for _, connection in self._mates:
                 self._answer(connection)
-            _meet(0, count, meeting, how.devices[0])
+            work.meet(0, checkpoint)
         except BaseException:
             self.close()
             raise
@@ -129,18 +136,57 @@ def as_it_is(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint
 
 
-def _mate(
-    rank: int, count: int, way: str, meeting: Path, connection: Connection, work: tuple[Path, Loading, Callable]
-) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What all processes of a crew know; each does its own part of it."""
+
+    count: int
+    way: str
+    meeting: Path
+    what: Any
+    how: Loading
+    read: Read
+
+    def load(self, rank: int) -> Checkpoint:
+        shares = divide(self.way, self.count)[1]
+        share = Share(rank % shares, shares) if shares > 1 else None
+        mine = replace(self.how, devices=(self.how.devices[rank],), parallel="auto", share=share)
+        return self.read(self.what, None, how=mine)
+
+    def meet(self, rank: int, checkpoint: Checkpoint) -> None:
+        """Waits for the others and tells the model whom it adds up with."""
+        device = torch.device(self.how.devices[rank])
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        backend, place = "nccl" if device.type == "cuda" else "gloo", self.meeting.as_uri()
+        dist.init_process_group(backend, init_method=place, rank=rank, world_size=self.count, timeout=_PATIENCE)
+        teams, shares = divide(self.way, self.count)
+        if shares > 1:
+            group = _group(rank, [range(i, i + shares) for i in range(0, self.count, shares)])
+            join(checkpoint.model.transformer, Share(rank % shares, shares), group)
+        if teams > 1:
+            group = _group(rank, [range(i, self.count, shares) for i in range(shares)])
+            checkpoint.model.team = Team(rank // shares, teams, group)
+
+
+def _group(rank: int, groups: Sequence[range]) -> dist.ProcessGroup | None:
+    """The one that a process is in; all processes make all of them, in the same order."""
+    if len(groups) == 1:
+        return None
+    made: list[Any] = [dist.new_group(list(members)) for members in groups]
+    return next(group for group, members in zip(made, groups, strict=True) if rank in members)
+
+
+def _mate(rank: int, work: _Work, make: Callable[[Checkpoint], Any], connection: Connection) -> None:
     """Another process's life: load, meet, then do every call that the first one sends."""
-    directory, how, make = work
     try:
-        mine = _load(rank, count, way, directory, how, make)
+        checkpoint = work.load(rank)
+        mine = make(checkpoint)
     except (WorldError, ValueError, RuntimeError, OSError) as error:
-        connection.send(ModelError(f"process {rank} on {how.devices[rank]}: {error}"))
+        connection.send(ModelError(f"process {rank} on {work.how.devices[rank]}: {error}"))
         return
     connection.send(None)
-    _meet(rank, count, meeting, how.devices[rank])
+    work.meet(rank, checkpoint)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while (call := connection.recv()) is not None:
             function, args, watched = call
@@ -150,22 +196,6 @@ def _mate(
             except (WorldError, ValueError) as error:
                 connection.send(error)
     dist.destroy_process_group()
-
-
-def _load(rank: int, count: int, way: str, directory: Path, how: Loading, make: Callable[[Checkpoint], T]) -> T:
-    share = Share(rank, count) if way == "tensor" else None
-    checkpoint = load(directory, how=replace(how, devices=(how.devices[rank],), parallel="auto", share=share))
-    if way == "guidance":
-        checkpoint.model.team = Team(rank, count)
-    return make(checkpoint)
-
-
-def _meet(rank: int, count: int, meeting: Path, device: str) -> None:
-    chosen = torch.device(device)
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-    backend = "nccl" if chosen.type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=meeting.as_uri(), rank=rank, world_size=count, timeout=_PATIENCE)
 
 
 def _together(watcher: Callable[..., Any] | None) -> Callable[..., Any]:

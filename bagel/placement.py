@@ -22,7 +22,7 @@ from world.errors import ModelError
 
 _log = logging.getLogger(__name__)
 
-Parallel = Literal["auto", "layers", "guidance", "tensor"]
+Parallel = Literal["auto", "layers", "guidance", "tensor", "guidance+tensor"]
 GIB = 1 << 30
 RESERVE = GIB  # of a card's free memory, for what is computed: kernels, activations, the autoencoder's pictures
 
@@ -41,7 +41,7 @@ class Loading:
 
     `precision` None keeps the file's own. `config_from` is a directory for configs, tokenizer and autoencoder where
     the checkpoint lacks them. Several `devices` share the work as `parallel` says; `share` is set in each process of
-    a crew (see crew.py).
+    a crew (see crew.py). `lora` is the folder of an adapter that is added to the matrices.
     """
 
     precision: Precision | None = None
@@ -49,8 +49,9 @@ class Loading:
     devices: tuple[str, ...] = ()
     parallel: Parallel = "auto"
     attention: str = "auto"  # a name of kernels.KERNELS
-    compile: bool = False  # layers and, on one card, whole evaluations: a minute at the start, faster ever after
+    compile: bool = False  # experts and, on one card, whole evaluations: a minute at the start, faster ever after
     share: Share | None = None
+    lora: Path | None = None
 
     def __post_init__(self) -> None:
         if self.precision is not None:
@@ -76,6 +77,19 @@ class Placement:
             return self.home
         index = int(name.split(".")[2])
         return torch.device("cpu") if index in self.offloaded else self.layers[index]
+
+
+def divide(way: str, count: int) -> tuple[int, int]:
+    """(processes that share the branches of guidance, processes that share every matrix): their product is `count`.
+
+    Raises ValueError where so many processes cannot do both.
+    """
+    if way != "guidance+tensor":
+        return (count, 1) if way == "guidance" else (1, count)
+    if count < 4 or count % 2:
+        raise ValueError(f"guidance+tensor takes 4, 6, 8 ... devices, got {count}: choose guidance or tensor")
+    teams = 3 if count % 3 == 0 else 2  # three branches are guided
+    return teams, count // teams
 
 
 def split_layers(home: int, layers: Sequence[int], room: Sequence[int]) -> list[int]:
@@ -188,10 +202,11 @@ class _Carry:
         self.source: Any = None
 
     def __call__(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        und, gen, rope, attend = args
-        if rope is not self.source:
-            self.source, self.rope = rope, tuple(part.to(self.device) for part in rope)
-        return und.to(self.device), gen.to(self.device), self.rope, attend
+        und, gen, ropes, attend = args
+        if ropes is not self.source:
+            self.source = ropes
+            self.ropes = tuple(tuple(part.to(self.device) for part in rope) for rope in ropes)
+        return und.to(self.device), gen.to(self.device), self.ropes, attend
 
 
 class _Visit:

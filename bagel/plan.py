@@ -12,7 +12,7 @@ import torch
 
 from bagel.config import BagelConfig
 from bagel.model import Bagel
-from bagel.placement import GIB, RESERVE, Share, num_bytes, split_layers
+from bagel.placement import GIB, RESERVE, Share, divide, num_bytes, split_layers
 from bagel.precision import PACKED, use_precision
 from bagel.shares import share_matrices
 from bagel.transforms import output_size
@@ -48,7 +48,8 @@ def plan(config: BagelConfig, cards: Sequence[float], size: tuple[int, int], dir
     options = []
     for precision in ("bfloat16", *PACKED):
         ways = ["one"] if len(cards) == 1 else ["layers", "guidance", "tensor"]
-        for way in ways:
+        both = ["guidance+tensor"] if len(cards) >= 4 and len(cards) % 2 == 0 else []
+        for way in (*ways, *both):
             option = _option(config, precision, way, cards, size)
             if option is not None:
                 options.append(replace(option, command=_command(directory, option, len(cards))))
@@ -73,20 +74,21 @@ def _option(
     room = [int(card * GIB) - RESERVE for card in cards]
     with torch.device("meta"):
         model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
-    if way == "tensor":
-        share_matrices(model.transformer, Share(0, len(cards)))
+    shares = divide(way, len(cards))[1] if way in ("tensor", "guidance+tensor") else 1
+    if shares > 1:
+        share_matrices(model.transformer, Share(0, shares))
     if precision in PACKED:
         use_precision(model.transformer, precision)
     layers = [num_bytes(layer, torch.bfloat16) for layer in model.transformer.layers]
     home = num_bytes(model, torch.bfloat16) - sum(layers) + num_bytes(autoencoder, torch.float32)
     frame = frame_bytes(config, size)
-    if way in ("guidance", "tensor"):
+    if way not in ("one", "layers"):
         weights = home + sum(layers)
         left = min(room) - weights
         # What was read lies there once, and once for each branch that is evaluated there.
         held = frame * (1 + BRANCHES)
-        if way == "tensor" and config.language.num_key_value_heads % len(cards) == 0:
-            held //= len(cards)
+        if config.language.num_key_value_heads % shares == 0:
+            held //= shares
         return Option(precision, way, (weights / GIB,) * len(cards), left // held, 0, 0, "") if left > 0 else None
     try:
         places = split_layers(home, layers, room)

@@ -141,7 +141,8 @@ class Fp8Linear(PackedLinear):
         packed = (rows.float() / scale).to(torch.float8_e4m3fn)
         # The kernel writes no float32; the sum itself is taken in float32.
         product = torch._scaled_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
-        y = product(packed, self.weight.t(), scale, self.weight_scale[None], out_dtype=torch.bfloat16)
+        scales = (scale, self.weight_scale[None])
+        y = product(packed, self.weight.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=True)
         y = y.to(x.dtype).unflatten(0, x.shape[:-1])
         return y if self.bias is None else y + self.bias
 

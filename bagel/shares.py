@@ -7,6 +7,7 @@ number divides the key heads; where it does not, every process does all of atten
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -38,13 +39,19 @@ def share_matrices(transformer: Transformer, share: Share) -> None:
             expert.down = nn.Linear(len(width), c.hidden_size, bias=False)
 
 
-def join(transformer: Transformer, share: Share) -> None:
-    """Adds up what the processes' shares make of a row, on a transformer whose matrices are filled."""
+def join(transformer: Transformer, share: Share, group: dist.ProcessGroup | None = None) -> None:
+    """Adds up what the shares of a group (None: of all processes) make of a row, on a transformer that is filled."""
     c = transformer.config
+
+    def add_up(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
+        dist.all_reduce(result, group=group)
+        return result
+
+    hook: Callable[..., Any] = torch.compiler.disable(add_up)  # compiled code ends before a sum and begins behind it
     for expert in _experts(transformer):
-        expert.down.register_forward_hook(_sum)
+        expert.down.register_forward_hook(hook)
         if heads_are_shared(c, share):
-            expert.out.register_forward_hook(_sum)
+            expert.out.register_forward_hook(hook)
     if heads_are_shared(c, share):  # what a layout of keys and values goes by
         transformer.config = replace(c, num_key_value_heads=c.num_key_value_heads // share.count)
 
@@ -80,8 +87,3 @@ def _width(c: LanguageConfig, share: Share) -> range:
 
 def _experts(transformer: Transformer) -> list[Expert]:
     return [expert for layer in transformer.layers for expert in layer.children() if isinstance(expert, Expert)]
-
-
-def _sum(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
-    dist.all_reduce(result)
-    return result

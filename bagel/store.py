@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bagel.adapter import Adapter
 from bagel.precision import NF4_BLOCK, unpack
 from world.errors import ModelError
 from world.files import atomic_path, atomic_write_text
@@ -42,6 +43,7 @@ class Store:
         self.siblings: dict[str, tuple[int, ...]] = {}
         self.num_bytes = 0
         self.metadata: dict[str, str] = {}
+        self.adapter: Adapter | None = None  # what is added to matrices as they are read
         self._owner: dict[str, Path] = {}
         self._open: dict[Path, safe_open] = {}
         self._mapped = 0
@@ -66,14 +68,19 @@ class Store:
         self.num_bytes += path.stat().st_size
 
     def pieces(self, name: str) -> dict[str, Tensor]:
-        """The stored tensors of a matrix on the CPU under the names of `precision.pack`: "weight" alone if plain."""
+        """The stored tensors of a matrix on the CPU under the names of `precision.pack`: "weight" alone if plain.
+
+        An adapted matrix is plain, in float32, however it is stored.
+        """
         found = {leaf: f"{name}.{leaf}" for leaf in SIBLINGS if f"{name}.{leaf}" in self.siblings}
-        return {leaf: self._stored(key) for leaf, key in ({"weight": name} | found).items()}
+        pieces = {leaf: self._stored(key) for leaf, key in ({"weight": name} | found).items()}
+        if self.adapter is not None and name in self.adapter.pairs:
+            return {"weight": self.adapter.onto(name, _whole(pieces))}
+        return pieces
 
     def tensor(self, name: str) -> Tensor:
         """The tensor on the CPU as it is stored; a packed matrix comes unpacked, in float32."""
-        pieces = self.pieces(name)
-        return unpack(pieces) if len(pieces) > 1 else pieces["weight"]
+        return _whole(self.pieces(name))
 
     def _stored(self, key: str) -> Tensor:
         if self._mapped > _REMAP:
@@ -96,6 +103,10 @@ class Store:
         elif kind in ("I8", "F8_E4M3") and self.siblings.get(f"{name}.scale") != shape[:1]:
             return f"{name} is {'int8' if kind == 'I8' else 'fp8'} and needs {name}.scale of shape {list(shape[:1])}"
         return ""
+
+
+def _whole(pieces: dict[str, Tensor]) -> Tensor:
+    return unpack(pieces) if len(pieces) > 1 else pieces["weight"]
 
 
 def model_file(directory: Path) -> str:

@@ -15,12 +15,14 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bagel.config import LanguageConfig
 
 # (layer, q [B, H, T, K], k [B, G, T, K], v [B, G, T, K]) -> [B, H, T, K]; rows are [und | gen], q and k are rotated.
 # None instead of a result: only the keys and values were wanted, nothing follows.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor | None]
+Rope = tuple[Tensor, Tensor]  # cos and sin [B, T, 1, K]
 
 
 class RMSNorm(nn.Module):
@@ -48,11 +50,12 @@ class Expert(nn.Module):
         self.gate_up = nn.Linear(c.hidden_size, 2 * c.intermediate_size, bias=False)
         self.down = nn.Linear(c.intermediate_size, c.hidden_size, bias=False)
 
-    def queries(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normed q, k and plain v, before the rotation: [B, T, heads, K]."""
+    def queries(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated q, k and plain v of rows [B, T, D]: [B, heads, T, K]."""
         qkv = self.qkv(self.input_norm(x)).unflatten(-1, (-1, self.head_dim))
         q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], dim=-2)
-        return self.q_norm(q), self.k_norm(k), v
+        q, k = rotate(self.q_norm(q), rope), rotate(self.k_norm(k), rope)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def finish(self, x: Tensor, attention: Tensor) -> Tensor:
         """Residuals of attention [B, T, H * K] and SwiGLU."""
@@ -62,7 +65,7 @@ class Expert(nn.Module):
 
 
 class Layer(nn.Module):
-    """Knows not which layer it is, so that all layers share one compiled form."""
+    """Two experts, who meet in attention."""
 
     def __init__(self, c: LanguageConfig) -> None:
         super().__init__()
@@ -73,10 +76,10 @@ class Layer(nn.Module):
         self,
         und: Tensor,
         gen: Tensor,
-        rope: tuple[Tensor, Tensor],
+        ropes: tuple[Rope, Rope],
         attend: Callable[[Tensor, Tensor, Tensor], Tensor | None],
     ) -> tuple[Tensor, Tensor]:
-        attended = attend(*self.queries(und, gen, rope))
+        attended = attend(*self.queries(und, gen, ropes))
         return (und, gen) if attended is None else self.finish(und, gen, attended)
 
     def finish(self, und: Tensor, gen: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,22 +92,22 @@ class Layer(nn.Module):
             gen = self.gen.finish(gen, out[:, split:])
         return und, gen
 
-    def queries(self, und: Tensor, gen: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def queries(self, und: Tensor, gen: Tensor, ropes: tuple[Rope, Rope]) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated q, k and plain v of all rows: [B, heads, T, K]."""
         if gen.shape[1] == 0:
-            q, k, v = self.und.queries(und)
-        elif und.shape[1] == 0:
-            q, k, v = self.gen.queries(gen)
-        else:
-            pairs = zip(self.und.queries(und), self.gen.queries(gen), strict=True)
-            q, k, v = (torch.cat(pair, dim=1) for pair in pairs)
-        return rotate(q, rope).transpose(1, 2), rotate(k, rope).transpose(1, 2), v.transpose(1, 2)
+            return self.und.queries(und, ropes[0])
+        if und.shape[1] == 0:
+            return self.gen.queries(gen, ropes[1])
+        pairs = zip(self.und.queries(und, ropes[0]), self.gen.queries(gen, ropes[1]), strict=True)
+        q, k, v = (torch.cat(pair, dim=2) for pair in pairs)
+        return q, k, v
 
 
 class Transformer(nn.Module):
     """`language_model` of the release: token embedding, layers, final norms, head (embedding and head untied)."""
 
     devices: tuple[torch.device, ...] = ()  # of each layer, where they are not all at home
+    recompute: bool = False  # in training: a layer is computed again for its gradients instead of being kept
 
     def __init__(self, c: LanguageConfig) -> None:
         super().__init__()
@@ -122,9 +125,10 @@ class Transformer(nn.Module):
 
     def hidden(self, und: Tensor, gen: Tensor, positions: Tensor, attend: Attend) -> tuple[Tensor, Tensor]:
         """As `forward`, before the final norms."""
-        rope = rotary(positions, self.config.head_dim, self.config.rope_theta, und.dtype)
+        ropes = rotary(positions, und.shape[1], self.config, und.dtype)
         for index, layer in enumerate(self.layers):
-            und, gen = layer(und, gen, rope, partial(attend, index))
+            call = partial(checkpoint, layer, use_reentrant=False) if self.recompute else layer
+            und, gen = call(und, gen, ropes, partial(attend, index))
         return und, gen
 
     def read(
@@ -139,15 +143,21 @@ class Transformer(nn.Module):
         self.hidden(und, gen, positions, attend_or_store)
 
 
-def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin [B, T, 1, K] in `dtype`, computed in float32; half-split form (bagel-spec 7.1)."""
-    frequency = theta ** (-torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim)
-    angle = positions[..., None].float() * frequency
-    angle = torch.cat((angle, angle), dim=-1)[:, :, None]
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+def rotary(positions: Tensor, split: int, c: LanguageConfig, dtype: torch.dtype) -> tuple[Rope, Rope]:
+    """Of the first `split` rows (und) and of the others (gen) of positions [B, T], in `dtype`, computed in float32;
+    half-split form (bagel-spec 7.1). Two tensors of their own, not views of one: compiled code knows them again.
+    """
+    frequency = c.rope_theta ** (-torch.arange(0, c.head_dim, 2, device=positions.device).float() / c.head_dim)
+
+    def turned(rows: Tensor) -> Rope:
+        angle = rows[..., None].float() * frequency
+        angle = torch.cat((angle, angle), dim=-1)[:, :, None]
+        return angle.cos().to(dtype), angle.sin().to(dtype)
+
+    return turned(positions[:, :split]), turned(positions[:, split:])
 
 
-def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, rope: Rope) -> Tensor:
     """x [B, T, heads, K] turned by its position."""
     cos, sin = rope
     first, second = x.chunk(2, dim=-1)

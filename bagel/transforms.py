@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from bagel.config import TransformConfig
+from bagel.config import BagelConfig, TransformConfig
+from world.types import Frame
 
 
 def output_size(width: int, height: int, rule: TransformConfig, num_images: int = 1) -> tuple[int, int]:
@@ -40,6 +41,25 @@ def output_size(width: int, height: int, rule: TransformConfig, num_images: int 
 def resize(image: Image.Image, rule: TransformConfig, num_images: int = 1) -> Image.Image:
     """The picture after the resize rule, bicubic."""
     return image.resize(output_size(*image.size, rule, num_images), Image.Resampling.BICUBIC)
+
+
+def frame_size(frame: Frame, config: BagelConfig) -> tuple[int, int]:
+    """(height, width) that a frame has where the model walks."""
+    if config.walk.frame_size:
+        return config.walk.frame_size
+    width, height = output_size(frame.shape[1], frame.shape[0], config.vae_transform)
+    return height, width
+
+
+def fit(frame: Frame, config: BagelConfig) -> Frame:
+    """The frame at that size: the middle of it where the checkpoint fixes one, else by the VAE rule."""
+    height, width = frame_size(frame, config)
+    if frame.shape[:2] == (height, width):
+        return frame
+    image = Image.fromarray(frame)
+    if config.walk.frame_size:
+        return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+    return np.asarray(resize(image, config.vae_transform))
 
 
 def to_pixels(image: Image.Image) -> Tensor:

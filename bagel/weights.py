@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,13 +20,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from bagel.adapter import load_adapter
 from bagel.compiled import use_compiled
 from bagel.config import BagelConfig, LanguageConfig, config_files, read_config
 from bagel.kernels import choose
 from bagel.model import Bagel
-from bagel.placement import Loading, Share, arrange, place
+from bagel.placement import Loading, Placement, Share, arrange, place
 from bagel.precision import PACKED, PackedLinear, check_precision, pack, require, unpack, use_precision
-from bagel.shares import cut, join, share_matrices
+from bagel.shares import cut, share_matrices
 from bagel.store import AUTOENCODER_FILE, MODEL_FILE, Store, model_file
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
@@ -130,25 +131,41 @@ def load(
     if wrong:
         raise ModelError(report(directory, wrong))
     store = stores[MODEL_FILE]
+    if how.lora is not None:
+        store.adapter = load_adapter(how.lora)
+        store.adapter.check(store.shapes)
     precision = how.precision or store.metadata.get("precision")
     if precision is not None and precision not in PACKED:
         dtype = dtype or getattr(torch, precision)
     dtype = dtype or (torch.float32 if devices[0].type == "cpu" else torch.bfloat16)
+
+    def fill(placement: Placement) -> None:
+        _fill(model, store, config.language, dtype, placement.of, how.share)
+        _fill(autoencoder, stores[AUTOENCODER_FILE], None, autoencoder_dtype, lambda name: placement.home)
+
+    settle(model, devices, dtype, replace(how, precision=precision and check_precision(precision)), fill)
+    return Checkpoint(model.eval(), autoencoder.eval(), tokenizer, config)
+
+
+def settle(
+    model: Bagel, devices: Sequence[torch.device], dtype: torch.dtype, how: Loading, fill: Callable[[Placement], None]
+) -> None:
+    """Brings a model on the meta device to its devices, packed and divided as `how` says; `fill` gives it its weights.
+
+    Raises ModelError where that cannot be done.
+    """
     if how.share is not None:
         share_matrices(model.transformer, how.share)
-    if precision in PACKED:
-        require(check_precision(precision), devices[0])
-        use_precision(model.transformer, precision)
+    if how.precision in PACKED:
+        require(how.precision, devices[0])
+        use_precision(model.transformer, how.precision)
     placement = place(model, model.transformer, devices, dtype)
-    _fill(model, store, config.language, dtype, placement.of, how.share)
-    _fill(autoencoder, stores[AUTOENCODER_FILE], None, autoencoder_dtype, lambda name: placement.home)
+    fill(placement)
     arrange(model.transformer, placement)
-    if how.share is not None:
-        join(model.transformer, how.share)
-    model.kernel = choose(how.attention, devices[0], dtype, config.language).call
+    model.kernel = choose(how.attention, devices[0], dtype, model.config.language).call
     if how.compile:
-        use_compiled(model, one_device=len(set(placement.layers)) == 1 and not placement.offloaded)
-    return Checkpoint(model.eval(), autoencoder.eval(), tokenizer, config)
+        together = len(set(placement.layers)) == 1 and not placement.offloaded and how.share is None
+        use_compiled(model, one_device=together)
 
 
 def build(directory: Path, config_from: Path | None = None) -> tuple[Bagel, Autoencoder, Tokenizer, BagelConfig]:
@@ -284,7 +301,7 @@ def _packed(
 ) -> dict[str, Tensor]:
     """One of the release's matrices, packed on the device: as it is stored where that is the same, else anew."""
     pieces = store.pieces(key)
-    if STORED_AS[store.dtypes[key]] == precision and share is None:
+    if len(pieces) > 1 and STORED_AS[store.dtypes[key]] == precision and share is None:
         return {name: piece.to(device) for name, piece in pieces.items()}
     # Packed where it is computed: bitsandbytes and large matrices are slow on a CPU.
     home = device if device.type != "cpu" or not torch.cuda.is_available() else torch.device("cuda")

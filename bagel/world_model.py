@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from bagel.context import EMPTY, Context
@@ -27,7 +27,7 @@ from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.rounding import rounded
 from bagel.sampler import Callback, Conditions, sample, schedule
 from bagel.tiny import TINY
-from bagel.transforms import output_size, resize, to_pixels
+from bagel.transforms import fit, frame_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
@@ -74,7 +74,8 @@ class BagelWorldModel:
         checkpoint.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._exact = checkpoint
         self.checkpoint = rounded(checkpoint) if self.sampler.num_timesteps == 2 else checkpoint
-        supports = {"free_text", "reconstruct", "preview"} | ({"ask"} if self.walk.ask else set())
+        supports = {"free_text", "reconstruct", "preview", "context"} | ({"ask"} if self.walk.ask else set())
+        supports |= {"motions"} if "{instruction}" in self.walk.prompt else set()
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
         dtype = dtype if self.checkpoint is checkpoint else "int8"
         self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
@@ -98,7 +99,7 @@ class BagelWorldModel:
         """The next frame of each state; states of one picture size are one batch. `on_preview` as in world.previews."""
         if len(states) != len(actions):
             raise ValueError(f"one action for each state: got {len(states)} states and {len(actions)} actions")
-        sizes = [self._size(state.frame) for state in states]
+        sizes = [frame_size(state.frame, self.checkpoint.config) for state in states]
         after: dict[int, State] = {}
         for size in dict.fromkeys(sizes):
             rows = [i for i, s in enumerate(sizes) if s == size]
@@ -209,7 +210,7 @@ class BagelWorldModel:
 
     def _after(self, window: _Window, action: Action, frame: Frame, tokens: Tensor) -> State:
         """The state with one frame more, or with it alone where the context was full."""
-        full = len(window.frames) == self.walk.history
+        full = len(window.frames) >= self.walk.history
         memory = () if full else tuple(latent.half().cpu().numpy() for latent in window.latents)
         return replace(
             window.state,
@@ -218,6 +219,7 @@ class BagelWorldModel:
             memory=(*memory, tokens.cpu().numpy()),
             pose=window.state.pose.moved(action),
             step=window.state.step + 1,
+            whole=False,
         )
 
     def _windows(self, states: Sequence[State]) -> list[_Window]:
@@ -225,7 +227,7 @@ class BagelWorldModel:
         windows, unknown = [], []
         for state in states:
             frames, actions, memory = state.frames, state.actions, state.memory
-            if len(frames) > self.walk.history:
+            if len(frames) > self.walk.history and not state.whole:
                 frames, actions, memory = frames[-1:], (), memory[-1:]
             frames = tuple(self._fit(frame) for frame in frames)
             unknown += [] if memory else frames
@@ -273,22 +275,8 @@ class BagelWorldModel:
         image = resize(Image.fromarray(frame), self.checkpoint.config.vit_transform)
         return see_picture(self.checkpoint, to_pixels(image))
 
-    def _size(self, frame: Frame) -> tuple[int, int]:
-        """(height, width) that a frame has in this model."""
-        if self.walk.frame_size:
-            return self.walk.frame_size
-        width, height = output_size(frame.shape[1], frame.shape[0], self.checkpoint.config.vae_transform)
-        return height, width
-
     def _fit(self, frame: Frame) -> Frame:
-        """The frame at the model's size: the middle of it where the checkpoint fixes one, else by the VAE rule."""
-        height, width = self._size(frame)
-        if frame.shape[:2] == (height, width):
-            return frame
-        image = Image.fromarray(frame)
-        if self.walk.frame_size:
-            return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
-        return np.asarray(resize(image, self.checkpoint.config.vae_transform))
+        return fit(frame, self.checkpoint.config)
 
 
 def _noise(seed: int, step: int, shape: tuple[int, int]) -> Tensor:

@@ -81,7 +81,7 @@ def _frames(args: argparse.Namespace) -> None:
 def _simulated(address: str) -> Scene:
     scene = library.load_scene(address)
     if not scene.simulated:
-        raise SceneError(f"{address!r} is a picture: only {', '.join(library.scene_names())} can be drawn anew")
+        raise SceneError(f"{address!r} is a picture: only scenes can be drawn anew")
     return scene
 
 

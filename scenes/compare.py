@@ -23,11 +23,12 @@ _COLORS = 6  # that the page's style has
 def need_one_trial(evaluations: Sequence[Evaluation], trial: dict[str, Any]) -> None:
     """Raises WorldError where an evaluation was made on another trial."""
     for evaluation in evaluations:
-        for key, value in evaluation.trial.items():
-            if value != trial[key]:
+        for key in evaluation.trial | trial:
+            value, wanted = evaluation.trial.get(key), trial.get(key)
+            if value != wanted:
                 raise WorldError(
-                    f"{evaluation.label} was measured with {key} {_plain(value)}, not with {_plain(trial[key])}: "
-                    "compare with its own --suite and --scenes, or measure it again"
+                    f"{evaluation.label} was measured with {key} {_plain(value)}, not with {_plain(wanted)}: "
+                    "compare with its own --suite, --scenes and --task, or measure it again"
                 )
 
 
@@ -87,7 +88,8 @@ def comparison_page(evaluations: Sequence[Evaluation]) -> str:
     """The page: curves of all models in each plot, one table, definitions, and how each was measured."""
     first = evaluations[0]
     title = " · ".join(evaluation.label for evaluation in evaluations)
-    parts = [page.heading(title, first), "<h2>Drift</h2>", f'<div class="plots">{"".join(_plots(evaluations))}</div>']
+    parts = [page.heading(title, first), page.notes(evaluations), "<h2>Drift</h2>"]
+    parts += [f'<div class="plots">{"".join(_plots(evaluations))}</div>']
     parts.append(
         "<h2>Every figure, over all scenes</h2><p>All were measured on the same trial; ± is half of a 95% bootstrap "
         "interval over its samples. The best of each row is marked, whether or not it is by more than that.</p>"

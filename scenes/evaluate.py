@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes import answers, consistency, control, drift, locate, metrics, occlusion, wordings
+from scenes import answers, consistency, control, drift, judged, locate, metrics, occlusion, wordings
 from scenes.consistency import Turn
 from scenes.control import Confusion
 from scenes.dreaming import CopyLastFrame, reconstructed
 from scenes.drift import Dream
 from scenes.estimates import ALL, Estimate, Figures, by, mean, once
 from scenes.trial import Trial
+from world.errors import ModelError
 from world.types import State, TrueWorld, WorldModel
 from world.walks import HELD_OUT
 
@@ -31,6 +32,7 @@ class Measured:
     confusion: Confusion | None
     dreams: tuple[Dream, ...]
     turns: tuple[Turn, ...]
+    notes: tuple[str, ...] = ()  # what is to be known beside the figures: which there are not, and why
 
 
 def measure(model: WorldModel, trial: Trial, truth: TrueWorld | None, tell: Tell) -> Measured:
@@ -59,11 +61,13 @@ def measure(model: WorldModel, trial: Trial, truth: TrueWorld | None, tell: Tell
     closed, turns = consistency.measure(model, trial.loops)
     tell("objects out of sight, speed")
     figures |= closed | occlusion.measure(model, trial.sightings)
+    judgement, notes = of_task(model, trial, tell)
+    figures |= judgement
     if not trial.walks:
         figures |= _of_pictures(model, trial)
     figures["seconds_alone"] = {ALL: _seconds_alone(model, trial)}
     found = {name: row for name, row in figures.items() if row}
-    return Measured(found, confusion, tuple(dreams), tuple(turns))
+    return Measured(found, confusion, tuple(dreams), tuple(turns), (*_beside(model, trial), *notes))
 
 
 def measure_copying(trial: Trial) -> Figures:
@@ -71,6 +75,32 @@ def measure_copying(trial: Trial) -> Figures:
     still = measure(CopyLastFrame(), trial, None, lambda text: None)
     figures = still.figures | locate.standing_still(still.dreams, trial)
     return {name: row for name, row in figures.items() if row and name not in ("frames_per_second", "seconds_alone")}
+
+
+def of_task(model: WorldModel, trial: Trial, tell: Tell) -> tuple[Figures, list[str]]:
+    """The figures of the task, or why there are none."""
+    if trial.tried:
+        tell("a task, judged")
+    try:
+        return judged.measure(model, trial.tried), []
+    except ModelError as error:
+        return {}, [f"The task's judge is not measured: {error}"]
+
+
+def _beside(model: WorldModel, trial: Trial) -> list[str]:
+    """What the trial held out, and what this model cannot be asked."""
+    notes = []
+    layouts: dict[str, list[str]] = {}
+    for scene, _, layout in (place.partition(":") for place in dict.fromkeys(w.place for w in trial.walks)):
+        if layout:
+            layouts.setdefault(scene, []).append(layout)
+    notes += [
+        f"The walks through the {scene} are in {len(row)} layouts that training never draws ({row[0]} to {row[-1]})."
+        for scene, row in layouts.items()
+    ]
+    if trial.questions and "ask" not in model.spec.supports:
+        notes.append(f"{model.spec.model} has not learned to answer: its answers to questions are not measured.")
+    return notes
 
 
 def _of_pictures(model: WorldModel, trial: Trial) -> Figures:

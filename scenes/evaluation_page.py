@@ -21,7 +21,8 @@ _TURNS_SHOWN = 9  # frames of a full turn
 def evaluation_page(evaluation: Evaluation, measured: Measured) -> str:
     """The page of one evaluation."""
     figures, baseline = evaluation.figures, evaluation.baseline
-    parts = [page.heading(evaluation.label, evaluation), _gates(evaluation), _drift(figures, baseline)]
+    parts = [page.heading(evaluation.label, evaluation), page.notes([evaluation]), _gates(evaluation)]
+    parts += [_drift(figures, baseline)]
     parts += [_sheets(measured.dreams), _control(figures, evaluation.confusion), _places(figures, baseline)]
     if measured.turns:
         told = "Turning left on the spot until it should look as at the start."

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
@@ -21,6 +22,7 @@ from world import cli, models
 from world.errors import SceneError
 from world.files import atomic_write_text
 from world.settings import PRESETS, SamplerConfig
+from world.tasks import PIXELS, JudgedBy, TaskName, TaskSettings
 from world.types import Scene, WorldModel
 from world.walks import HELD_OUT
 
@@ -63,6 +65,11 @@ def add_commands(command: Callable[[str, object, str], argparse.ArgumentParser])
             "--scenes", nargs="+", metavar="SCENE", help="scenes or pictures, which have no truth (default: all scenes)"
         )
         parser.add_argument("--suite", choices=list(SUITES), default="quick", help="how much is measured")
+        parser.add_argument(
+            "--task", choices=get_args(TaskName), help="judge a task too: its rewards and verdicts against true poses"
+        )
+        parser.add_argument("--judged-by", choices=get_args(JudgedBy), help="by what (default: as the task says)")
+        parser.add_argument("--eyes", metavar="ADDRESS", help="whose features or answers judge pictures (pixels)")
         parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     cli.add_sampler_arguments(one)
 
@@ -70,12 +77,12 @@ def add_commands(command: Callable[[str, object, str], argparse.ArgumentParser])
 def evaluate(args: argparse.Namespace) -> None:
     """One model: its table on the terminal, its files in --out."""
     contender = Contender(args.model, args.model, cli.sampler_of(args), args.device)
-    console, scenes = Console(), load_scenes(args.scenes)
+    console, scenes, task = Console(), load_scenes(args.scenes), task_of(args)
     with Console(stderr=True).status("") as status, ExitStack() as opened:
         model, frame = load(contender, scenes)
         opened.callback(model.close)
         args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
-        exam = draw(scenes, args.suite, frame, status.update)
+        exam = draw(scenes, args.suite, frame, status.update, task)
         opened.callback(exam.truth.close)
         evaluation = examine(contender, model, exam, args.out, status.update)
     console.print(report.table(evaluation))
@@ -83,6 +90,8 @@ def evaluate(args: argparse.Namespace) -> None:
         console.print(report.actions_table(evaluation.confusion))
     for gate in report.gates(evaluation.figures):
         console.print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value:.2f}, at least {gate.least}")
+    for note in evaluation.notes:
+        console.print(note, markup=False, soft_wrap=True)
     console.print(f"{args.out / PAGE} shows it all; figures in {report.FILE} and {report.CSV}", soft_wrap=True)
 
 
@@ -92,15 +101,15 @@ def compare_models(args: argparse.Namespace) -> None:
         raise ValueError(f"compare takes two or more different models, got {' '.join(args.models)}")
     done = {label: read for label in args.models if (read := _measured_before(label)) is not None}
     contenders = [contender(label, args.device) for label in args.models if label not in done]
-    scenes, exam = load_scenes(args.scenes), None
+    scenes, task, exam = load_scenes(args.scenes), task_of(args), None
     with Console(stderr=True).status("") as status, ExitStack() as opened:
         for c in contenders:
             model, frame = load(c, scenes)
             with closing(model):
-                compare.need_one_trial([*done.values()], trial_of(scenes, args.suite, frame))
+                compare.need_one_trial([*done.values()], trial_of(scenes, args.suite, frame, task))
                 if exam is None:
                     args.out.mkdir(parents=True, exist_ok=True)
-                    exam = draw(scenes, args.suite, frame, status.update)
+                    exam = draw(scenes, args.suite, frame, status.update, task)
                     opened.callback(exam.truth.close)
                 done[c.label] = examine(c, model, exam, args.out / folder_name(c.label), status.update)
     evaluations = [done[label] for label in args.models]
@@ -148,22 +157,35 @@ def load(contender: Contender, scenes: Sequence[Scene]) -> tuple[WorldModel, tup
     return model, (height, width)
 
 
-def trial_of(scenes: Sequence[Scene], suite: str, frame: tuple[int, int]) -> dict:
+def task_of(args: argparse.Namespace) -> TaskSettings | None:
+    """The task that is to be judged, where one is given. Raises ValueError where it cannot be judged so."""
+    if args.task is None:
+        if args.judged_by or args.eyes:
+            raise ValueError("--judged-by and --eyes say how a task is judged: give --task as well")
+        return None
+    return TaskSettings(args.task, judged_by=args.judged_by, eyes=args.eyes or PIXELS)
+
+
+def trial_of(scenes: Sequence[Scene], suite: str, frame: tuple[int, int], task: TaskSettings | None = None) -> dict:
     """What a trial depends on, as plain values."""
+    judged = {"task": {"name": task.task, "judged_by": task.way, "eyes": task.eyes}} if task else {}
     return {
         "suite": {"name": suite, **asdict(SUITES[suite])},
         "scenes": [scene.name for scene in scenes],
         "frame": list(frame),
         "first_seed": HELD_OUT,
+        **judged,
     }
 
 
-def draw(scenes: Sequence[Scene], suite: str, frame: tuple[int, int], tell: Tell) -> Exam:
+def draw(
+    scenes: Sequence[Scene], suite: str, frame: tuple[int, int], tell: Tell, task: TaskSettings | None = None
+) -> Exam:
     """Draws the trial and measures the baseline on it."""
     truth = SimulatorWorld(frame[0]) if frame[0] == frame[1] else SimulatorWorld()
-    trial = prepare(truth, scenes, SUITES[suite], tell)
+    trial = prepare(truth, scenes, SUITES[suite], tell, task)
     tell("copying the last frame")
-    return Exam(trial_of(scenes, suite, frame), trial, truth, measure_copying(trial))
+    return Exam(trial_of(scenes, suite, frame, task), trial, truth, measure_copying(trial))
 
 
 def examine(contender: Contender, model: WorldModel, exam: Exam, folder: Path, tell: Tell) -> Evaluation:
@@ -176,6 +198,7 @@ def examine(contender: Contender, model: WorldModel, exam: Exam, folder: Path, t
         measured.figures,
         exam.copying,
         measured.confusion,
+        measured.notes,
     )
     report.save(folder, evaluation, measured.dreams)
     atomic_write_text(folder / PAGE, evaluation_page.evaluation_page(evaluation, measured))

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 
 from scenes.cameras import camera_axes
 from scenes.mjcf import Blueprint
-from world.errors import RenderError
+from world.errors import RenderError, SceneError
+from world.questions import THINGS
 from world.types import Frame, Pose, Sight
 
+CAMERA = "eye"  # what it is called in a model
 _SUPERSAMPLE = 2  # each pixel is the mean of 2 x 2, so that edges of shadows are smooth as well
 _NO_PACKAGE = 'the simulator needs MuJoCo: pip install "mujoco>=3.2"'
+_NEAREST = 0.04  # m, what is nearer than this is not drawn
 _NO_GL = "the simulator cannot draw: {}; on Linux unset MUJOCO_GL and apt-get install libegl1 libgl1-mesa-dri"
 
 
@@ -61,14 +65,15 @@ class Eye:
 
     def __init__(self, mujoco: ModuleType, blueprint: Blueprint, size: int) -> None:
         self._mujoco, self._size = mujoco, size
-        self._model: Any = mujoco.MjModel.from_xml_string(blueprint.xml, dict(blueprint.assets))
+        self._model: Any = _compile(mujoco, blueprint)
         side = size * _SUPERSAMPLE
         self._model.vis.global_.offwidth = self._model.vis.global_.offheight = side
         self._state: Any = mujoco.MjData(self._model)
         mujoco.mj_forward(self._model, self._state)
         self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + 8)
         self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
-        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED.value, 0
+        self._number = self._model.camera(CAMERA).id
+        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED.value, self._number
         try:
             self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         except mujoco.FatalError as error:
@@ -76,7 +81,8 @@ class Eye:
         self._rect = mujoco.MjrRect(0, 0, side, side)
         self._pixels = np.empty((side, side, 3), np.uint8)
         self._objects = self._find_objects()
-        self._names = [self._model.geom(i).name.rpartition(" ")[0] for i in range(self._model.ngeom)]
+        named = (self._model.geom(i).name.rpartition(" ")[0] for i in range(self._model.ngeom))
+        self._names = [name if name in THINGS else "" for name in named]
         self._shown = ""
 
     def see(self, pose: Pose, *, fov: float, height: float, thing: str) -> Frame:
@@ -105,9 +111,9 @@ class Eye:
         mujoco, state = self._mujoco, self._state
         if self._objects:
             self._turn_object(thing, pose.object_yaw)
-        self._model.cam_fovy[0] = fov
-        state.cam_xpos[0] = (pose.x, pose.y, height)
-        state.cam_xmat[0] = camera_axes(pose).ravel()
+        self._model.cam_fovy[self._number] = fov
+        state.cam_xpos[self._number] = (pose.x, pose.y, height)
+        state.cam_xmat[self._number] = camera_axes(pose).ravel()
         mujoco.mjv_updateScene(
             self._model, state, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
@@ -156,6 +162,46 @@ class Eye:
             for name, geoms in self._objects.items():
                 self._model.geom_group[geoms] = 0 if name == thing else 5  # MuJoCo hides groups 3 to 5
             self._shown = thing
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one geom fills: a box around `center` (m), half sizes along its own axes, the columns of `axes`."""
+
+    center: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    half: NDArray[np.float64]  # inf where a plane has no end
+
+
+def blocks_of(blueprint: Blueprint) -> list[Block]:
+    """The boxes around all geoms of a model, as it stands at the beginning. Raises SceneError where it is none."""
+    mujoco = _import_mujoco()
+    model = _compile(mujoco, blueprint)
+    state = mujoco.MjData(model)
+    mujoco.mj_forward(model, state)
+    found = []
+    for i in range(model.ngeom):
+        axes = state.geom_xmat[i].reshape(3, 3)
+        middle, half = model.geom_aabb[i, :3], model.geom_aabb[i, 3:]
+        if model.geom_type[i] == mujoco.mjtGeom.mjGEOM_PLANE:
+            x, y = (size or np.inf for size in model.geom_size[i, :2])
+            middle, half = np.zeros(3), np.array([x, y, 0.0])
+        found.append(Block(state.geom_xpos[i] + axes @ middle, axes.copy(), np.array(half)))
+    return found
+
+
+def _compile(mujoco: ModuleType, blueprint: Blueprint) -> Any:
+    if blueprint.file is None:
+        return mujoco.MjModel.from_xml_string(blueprint.xml, dict(blueprint.assets))
+    try:
+        spec = mujoco.MjSpec.from_file(str(blueprint.file))
+        if all(camera.name != CAMERA for camera in spec.cameras):
+            spec.worldbody.add_camera(name=CAMERA)
+        model = spec.compile()
+    except (ValueError, OSError, mujoco.FatalError) as error:
+        raise SceneError(f"{blueprint.file} is no model that MuJoCo reads: {error}") from None
+    model.vis.map.znear = min(model.vis.map.znear, _NEAREST / model.stat.extent)
+    return model
 
 
 def _import_mujoco() -> ModuleType:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from scenes import metrics
+from scenes.metrics import Frames
 from scenes.scripts import Script
 from scenes.sequence import Walked
-from scenes.views import distance
+from scenes.views import distance, marked_views
 from world.session import Session
 from world.types import Frame, Pose
 from world.walks import bumped
@@ -29,7 +30,7 @@ _OTHERS = 24  # pictures in between that are looked at
 
 @dataclass(frozen=True)
 class Outcome:
-    """A script that was walked, the true walk beside it where there is one, and views made from the start alone."""
+    """A script that was walked, the true walk beside it where there is one, and views made from the start picture."""
 
     script: Script
     session: Session
@@ -83,12 +84,18 @@ def summary(figures: Mapping[str, Any]) -> list[str]:
             f"step {last['step']} is back at step {last['of']}: {last['psnr']:.1f} dB to what was seen there "
             f"(the pictures in between: {last['others']:.1f})"
         )
-    if (views := figures["views"]) is not None and "changed" in views["means"]:
-        lines.append(
-            f"the {len(views['steps'])} views, where they differ from the start: {views['means']['changed']:.1f} dB "
-            f"each from the start, {views['means']['walked_changed']:.1f} step after step{_copying(views['means'])}"
-        )
+    if (views := figures["views"]) is not None:
+        lines.append(_of_views(views["means"], len(views["steps"])))
     return lines
+
+
+def _of_views(means: Mapping[str, float], num: int) -> str:
+    name, unit, where = ("changed", " dB", "where they differ from the start")
+    if name not in means:
+        name, unit, where = ("sharpness", "", "beside the start picture, sharpness")
+    one, other = (f"{means[key]:.{1 if unit else 2}f}{unit}" for key in (name, f"walked_{name}"))
+    ends = _copying(means) if unit else ""
+    return f"the {num} views, {where}: {one} from the start and their neighbours, {other} step after step{ends}"
 
 
 def _copying(means: Mapping[str, float]) -> str:
@@ -103,8 +110,13 @@ def _end(outcome: Outcome, poses: Sequence[Pose]) -> dict[str, Any]:
 
 def _look(outcome: Outcome, i: int) -> dict[str, float]:
     seen, start = (np.stack([row[k] for row in outcome.walked.frames]) for k in (i, 0))
-    energy = metrics.gradient_energy(seen) / np.maximum(metrics.gradient_energy(start), 1e-9)
-    return {"sharpness": _mean(energy), "brightness": _mean(seen.mean(axis=(1, 2, 3)) / max(start.mean(), 1e-9))}
+    brightness = seen.mean(axis=(1, 2, 3)) / max(start.mean(), 1e-9)
+    return {"sharpness": _sharpness(outcome, seen), "brightness": _mean(brightness)}
+
+
+def _sharpness(outcome: Outcome, seen: Frames) -> float:
+    start = np.stack([row[0] for row in outcome.walked.frames])
+    return _mean(metrics.gradient_energy(seen) / np.maximum(metrics.gradient_energy(start), 1e-9))
 
 
 def _against_truth(outcome: Outcome, i: int, views: Sequence[Frame] = ()) -> dict[str, float]:
@@ -152,11 +164,17 @@ def _likeness(walked: Walked, i: int, j: int) -> float:
 
 
 def _views(outcome: Outcome) -> dict[str, Any] | None:
-    """The views made from the start beside the same views of the walk."""
+    """The views made from the start beside the same views of the walk; stepping stones between them are left out."""
     if outcome.views is None:
         return None
-    rows = [{"step": i} | _against_truth(outcome, i, outcome.views[i]) for i in sorted(outcome.views)]
-    names = [f"{a}{b}" for b in ("psnr", "changed") for a in ("", "walked_", "copying_")]
+    rows = [
+        {"step": i, "sharpness": _sharpness(outcome, np.stack(outcome.views[i]))}
+        | {"walked_sharpness": _look(outcome, i)["sharpness"]}
+        | _against_truth(outcome, i, outcome.views[i])
+        for i in marked_views(outcome.session.plan)
+        if i in outcome.views
+    ]
+    names = [f"{a}{b}" for b in ("sharpness", "psnr", "changed") for a in ("", "walked_", "copying_")]
     return {"means": _means(rows, names), "steps": rows}
 
 

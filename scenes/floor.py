@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from functools import lru_cache
 
 from scenes.ground import Box, Circle
+from scenes.simulator import blueprint_of
 from world.surroundings import Floor
 from world.types import Scene
 
@@ -20,7 +20,7 @@ def floor_of(scene: Scene) -> Floor | None:
 
 @lru_cache(maxsize=8)
 def _floor(name: str) -> Floor:
-    ground = importlib.import_module(f"scenes.{name}.build").build().ground
+    ground = blueprint_of(name).ground
     (left, bottom), (right, top) = ground.low, ground.high
     walls = ((left, bottom), (right, bottom), (right, top), (left, top))
     return Floor((walls, *map(_outline, ground.footprints)))

@@ -1,4 +1,4 @@
-"""Where worlds begin: the shipped scenes by name, and any picture as a scene.
+"""Where worlds begin: the shipped scenes by name, a person's own by their folders, and any picture as a scene.
 
 Needs no simulator, but for the layouts of a scene whose starts are not shipped.
 """
@@ -8,18 +8,23 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from world.errors import SceneError
+from scenes import own
+from scenes.own import is_own
+from world.errors import RenderError, SceneError
 from world.goals import Thing
 from world.pictures import read_picture
-from world.types import Action, Pose, Scene, Start, vocabulary
+from world.types import Action, Frame, Pose, Scene, Start, vocabulary
 
 _FOLDER = Path(__file__).parent
 FRAME_SIZE = 128  # pixels, the side of a shipped frame
+
+_own: dict[str, tuple[Path, Scene]] = {}  # a person's own scenes that this process has loaded, by name
 
 
 def scene_names() -> list[str]:
@@ -28,7 +33,8 @@ def scene_names() -> list[str]:
 
 
 def load_scene(address: str) -> Scene:
-    """The scene at `address`: "studio", "studio:door" (that start comes first), or the path of a picture.
+    """The scene at `address`: "studio", "studio:door" (that start comes first), the path of a scene's folder (with
+    ":START" or without), or that of a picture.
 
     A scene whose starts are numbers has a layout for every number: "maze:77" is drawn when it is asked for.
     Raises SceneError for an unknown name or start, a missing file, and what is not a usable picture; RenderError
@@ -40,15 +46,15 @@ def load_scene(address: str) -> Scene:
         scene = read_scene(name)
         if start.isdigit() and scene.starts[0].name.isdigit() and start not in {s.name for s in scene.starts}:
             return scene.starting_at(_draw_layout(scene, int(start)))
-        try:
-            return scene.starting_at(start) if start else scene
-        except ValueError as error:
-            raise SceneError(str(error)) from error
+        return _starting_at(scene, start)
+    for folder, begin in ((address, ""), address.rpartition(":")[::2]):
+        if folder and is_own(Path(folder)):
+            return _starting_at(_load_own(Path(folder).resolve()), begin)
     if Path(address).is_file():
         return _scene_of_picture(Path(address))
     if Path(address).suffix or "/" in address:
         raise SceneError(
-            f"no picture at {address!r}: give the path of a png or jpg, or one of {', '.join(scene_names())}"
+            f"no picture at {address!r}, and no folder of a scene: give the path of a png or jpg, or one of {known}"
         )
     near = difflib.get_close_matches(name, scene_names(), n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -66,6 +72,11 @@ def read_scene(name: str, *, with_frames: bool = True) -> Scene:
     return Scene(
         name, text["caption"], starts, _actions(text["actions"]), text["fov"], text["eye_height"], simulated=True
     )
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of a person's own scene, once this process has loaded it."""
+    return _own[name][0] if name in _own else None
 
 
 def load_things(name: str) -> tuple[Thing, ...]:
@@ -99,6 +110,53 @@ def load_threshold(name: str, task: str, eyes: str) -> float | None:
 def frame_path(scene: str, start: str) -> Path:
     """Where a shipped start frame lies."""
     return _FOLDER / scene / f"{start}.png"
+
+
+def _starting_at(scene: Scene, start: str) -> Scene:
+    try:
+        return scene.starting_at(start) if start else scene
+    except ValueError as error:
+        raise SceneError(str(error)) from error
+
+
+def _load_own(folder: Path) -> Scene:
+    """Drawn once. Raises SceneError where its scene.toml is wrong or its name another scene's."""
+    text = own.read_text(folder)
+    name = text.get("name", folder.name)
+    if name in _own and _own[name][0] == folder:
+        return _own[name][1]
+    if name in scene_names() or name in _own:
+        raise SceneError(f"{folder}: there is another scene {name!r}: give this one a name of its own in scene.toml")
+    black = np.zeros((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    try:
+        first = own.first_pose(own.build(folder).ground)
+        starts = {key: Pose(**pose) for key, pose in text.get("starts", {}).items()} or {"start": first}
+        actions = _actions(text.get("actions", {}))
+        numbers = (float(text.get(key, default)) for key, default in (("fov", 80.0), ("eye_height", 1.5)))
+        begun = tuple(Start(key, pose, black) for key, pose in starts.items())
+        scene = Scene(name, text.get("caption", f"a place called {name}"), begun, actions, *numbers, simulated=True)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SceneError(f"{folder / own.FILE} is no scene ({error}): scenes/own.py shows one") from None
+    if any(start.isdigit() for start in starts):
+        raise SceneError(f"{folder / own.FILE}: a start's name is a word, not a number")
+    _own[name] = folder, scene
+    frames = _drawn(scene)
+    scene = replace(scene, starts=tuple(replace(s, frame=f) for s, f in zip(begun, frames, strict=True)))
+    _own[name] = folder, scene
+    return scene
+
+
+def _drawn(scene: Scene) -> list[Frame]:
+    from scenes.simulator import SimulatorWorld
+
+    world = SimulatorWorld(FRAME_SIZE)
+    try:
+        return [world.view(scene.starting_at(start), [start.pose])[0] for start in scene.starts]
+    except RenderError:
+        del _own[scene.name]
+        raise
+    finally:
+        world.close()
 
 
 def _draw_layout(scene: Scene, layout: int) -> Start:

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -27,11 +28,12 @@ _CALM = 0.6  # contrast of the patterns of walls and floors
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A scene as MuJoCo reads it, and its ground."""
+    """A scene as MuJoCo reads it, from a text with its assets or from somebody's file, and its ground."""
 
     xml: str
     assets: dict[str, bytes]
     ground: Ground
+    file: Path | None = None
 
 
 class Builder:

@@ -40,6 +40,12 @@ def heading(title: str, evaluation: Evaluation) -> str:
     return f"<h1>{escape(title)}</h1>\n<p class='soft'>{escape(told)}</p>"
 
 
+def notes(evaluations: Sequence[Evaluation]) -> str:
+    """What is to be known beside the figures of one evaluation or several."""
+    lines = dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes)
+    return "\n".join(f"<p class='soft'>{escape(note)}</p>" for note in lines)
+
+
 def curve(figures: Figures, name: str) -> dict[int, Estimate]:
     """The figure over its steps, for all scenes."""
     return {step: figures[f"{name}@{step}"][ALL] for step in steps_of(figures, name)}

@@ -58,6 +58,7 @@ class Evaluation:
     figures: Figures
     baseline: Figures  # copy-last-frame on the same trial
     confusion: Confusion | None
+    notes: tuple[str, ...] = ()
 
     @property
     def scenes(self) -> list[str]:
@@ -68,7 +69,7 @@ class Evaluation:
     @property
     def trial(self) -> dict[str, Any]:
         """What two evaluations must share to be comparable."""
-        return {key: self.setup[key] for key in ("suite", "scenes", "frame", "first_seed")}
+        return {key: self.setup[key] for key in ("suite", "scenes", "frame", "first_seed", "task") if key in self.setup}
 
 
 def setup(model: dict[str, Any], sampler: SamplerConfig | None, trial: dict[str, Any]) -> dict[str, Any]:
@@ -161,6 +162,7 @@ def save(folder: Path, evaluation: Evaluation, dreams: Sequence[Dream]) -> list[
         "measures": as_json(evaluation.figures),
         "baseline": as_json(evaluation.baseline),
         "confusion": None if evaluation.confusion is None else asdict(evaluation.confusion),
+        "notes": list(evaluation.notes),
     }
     atomic_write_text(paths[0], json_lines(content))
     atomic_write_text(paths[1], as_csv({evaluation.label: evaluation.figures, "copy-last-frame": evaluation.baseline}))
@@ -184,6 +186,7 @@ def read(folder: Path) -> Evaluation:
             _figures(content["measures"]),
             _figures(content["baseline"]),
             confusion and Confusion(tuple(confusion["names"]), tuple(tuple(row) for row in confusion["counts"])),
+            tuple(content.get("notes", ())),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise WorldError(f"{path} is no evaluation of this version ({error!r}): measure it again") from error

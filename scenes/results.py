@@ -13,6 +13,7 @@ import numpy as np
 from scenes.cameras import Lens, Shot, save_cameras
 from scenes.fidelity import Outcome
 from scenes.sequence import Album
+from scenes.views import marked_views
 from world.branches import tree_sheet
 from world.files import atomic_write_text
 from world.recording import contact_sheet, save_gif, save_png, save_video
@@ -25,25 +26,36 @@ _COMPARED = 8  # columns of the comparison
 def save_results(album: Album, outcome: Outcome, figures: dict[str, Any]) -> list[Path]:
     """Writes everything beside the album's pictures; returns the paths. Equal outcomes give equal files."""
     folder, plan = album.folder, outcome.session.plan
-    paths = [folder / name for name in ("sheet.png", "walk.mp4", "walk.gif", "poses.json", "metrics.json")]
-    line = plan.line(plan.end)
-    beside = [np.concatenate([row[i] for row in outcome.walked.frames], axis=1) for i in line]
+    paths = [folder / name for name in ("sheet.png", "poses.json", "metrics.json")]
     save_png(paths[0], tree_sheet(plan, outcome.walked.frames[0]))
-    save_video(paths[1], beside, _FPS)
-    save_gif(paths[2], beside, _FPS)
-    atomic_write_text(paths[3], json.dumps(_poses(album, outcome), indent=1, ensure_ascii=False) + "\n")
-    atomic_write_text(paths[4], json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    atomic_write_text(paths[1], json.dumps(_poses(album, outcome), indent=1, ensure_ascii=False) + "\n")
+    atomic_write_text(paths[2], json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    paths += _animate(folder, [[row[i] for row in outcome.walked.frames] for i in plan.line(plan.end)])
+    if outcome.views:
+        start = [row[0] for row in outcome.walked.frames]
+        paths += _animate(folder / "views", [start, *(outcome.views[i] for i in sorted(outcome.views))])
     if outcome.truth is not None or outcome.views is not None or len(outcome.session.seeds) > 1:
         paths.append(folder / "comparison.png")
         save_png(paths[-1], _comparison(outcome))
     return [*paths, *_export(album, outcome)]
 
 
+def _animate(folder: Path, pictures: Sequence[Sequence[Frame]]) -> list[Path]:
+    """The pictures in turn, those of all seeds side by side, as walk.mp4 and walk.gif."""
+    beside = [np.concatenate(row, axis=1) for row in pictures]
+    paths = [folder / "walk.mp4", folder / "walk.gif"]
+    save_video(paths[0], beside, _FPS)
+    save_gif(paths[1], beside, _FPS)
+    return paths
+
+
 def _comparison(outcome: Outcome) -> Frame:
     """Rows of the truth, of each seed's walk, and of each seed's views from the start, at the same steps."""
     plan = outcome.session.plan
     names = plan.names()
-    steps = sorted(outcome.views) if outcome.views else [i for i in names if i] or plan.line(plan.end)[1:]
+    steps = [i for i in names if i] or plan.line(plan.end)[1:]
+    if outcome.views:
+        steps = [i for i in marked_views(plan) if i in outcome.views]
     steps = [
         steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _COMPARED)).round().astype(int))
     ]

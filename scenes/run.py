@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", type=cli.count, metavar="N", help="walk with N seeds from --seed on, as one batch"
     )
-    parser.add_argument("--views", action="store_true", help="make the views from the start picture alone as well")
+    parser.add_argument("--views", action="store_true", help="make all views from the start picture as well")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="a folder; a run that was cut off goes on in it"
     )

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from scenes import own
 from scenes.eye import Eye, OpenGL
 from scenes.ground import Ground
+from scenes.library import folder_of
 from scenes.mjcf import Blueprint
 from world.errors import ModelError, SceneError
 from world.settings import SamplerConfig
@@ -141,8 +143,7 @@ class SimulatorWorld:
     def _blueprint(self, scene: Scene) -> Blueprint:
         key = place_of(scene)
         if key not in self._blueprints:
-            build = importlib.import_module(f"scenes.{scene.name}.build").build
-            self._blueprints[key] = build(int(scene.starts[0].name)) if has_layouts(scene) else build()
+            self._blueprints[key] = blueprint_of(scene.name, int(scene.starts[0].name) if has_layouts(scene) else None)
             while len(self._blueprints) > EYES:
                 self._blueprints.popitem(last=False)
         return self._blueprints[key]
@@ -162,6 +163,17 @@ class SimulatorWorld:
             while len(eyes) > EYES:
                 eyes.popitem(last=False)[1].free()
         return eyes[key]
+
+
+def blueprint_of(name: str, layout: int | None = None) -> Blueprint:
+    """The scene of that name, shipped or a person's own, or a layout of it. Raises SceneError where there is none."""
+    if (folder := folder_of(name)) is not None:
+        return own.build(folder)
+    try:
+        build = importlib.import_module(f"scenes.{name}.build").build
+    except ModuleNotFoundError:
+        raise SceneError(f"the simulator does not know {name!r} here: name the folder of the scene") from None
+    return build() if layout is None else build(layout)
 
 
 def has_object(scene: Scene) -> bool:

@@ -9,10 +9,12 @@ import numpy as np
 
 from scenes import answers, consistency, occlusion, wordings
 from scenes.answers import Question
+from scenes.judged import Attempts, attempts
 from scenes.metrics import Frames
 from scenes.occlusion import Sighting
 from scenes.simulator import LAYOUT_SEEDS, SimulatorWorld, has_layouts, held_out, place_of
 from scenes.wordings import Saying
+from world.tasks import TaskSettings
 from world.types import Action, Pose, Scene, State
 from world.walks import HELD_OUT, Stroll, bumped
 
@@ -105,10 +107,17 @@ class Trial:
     sightings: tuple[Sighting, ...]
     sayings: tuple[Saying, ...]
     questions: tuple[Question, ...]
+    tried: tuple[Attempts, ...] = ()  # walks of a task, where one is given
 
 
-def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: Callable[[str], None]) -> Trial:
-    """Draws the trial; `tell` hears what is being done. Equal arguments give equal trials.
+def prepare(
+    truth: SimulatorWorld,
+    scenes: Sequence[Scene],
+    suite: Suite,
+    tell: Callable[[str], None],
+    task: TaskSettings | None = None,
+) -> Trial:
+    """Draws the trial; `tell` hears what is being done. Equal arguments give equal trials. `task` is judged as well.
 
     Scenes that the simulator does not know (pictures) are walked from their own first start.
     """
@@ -132,8 +141,17 @@ def prepare(truth: SimulatorWorld, scenes: Sequence[Scene], suite: Suite, tell: 
         tell(f"closed ways of {scene.name}")
         loops += consistency.starts(truth, scene, suite.loops)
         sightings += occlusion.sightings(truth, scene, suite.loops)
+    tried = attempts(truth, scenes, task, 2 * suite.walks) if task else []
     return Trial(
-        suite, tuple(walks), tuple(probes), galleries, tuple(loops), tuple(sightings), tuple(said), tuple(asked)
+        suite,
+        tuple(walks),
+        tuple(probes),
+        galleries,
+        tuple(loops),
+        tuple(sightings),
+        tuple(said),
+        tuple(asked),
+        tuple(tried),
     )
 
 

@@ -79,7 +79,7 @@ def examine(
         if findings[0].outcome == "pass":
             costs += _measured("speed", lambda: _speed(subject, num_steps, tell))
             costs += _measured("presets", lambda: _presets(subject, tell))
-        costs.append(_memory(before, loaded))
+        costs.append(_memory(before, loaded, served=isinstance(subject.model, Served)))
         tell(RESTART.name)
         findings.append(_judged(RESTART, subject, findings))
     finally:
@@ -189,13 +189,14 @@ def _presets(subject: Subject, tell: Callable[[str], None]) -> list[Finding]:
     return [*findings, Finding("recommended", "measured", advice, numbers={"seed_difference": by_seed})]
 
 
-def _memory(before: int | None, loaded: int | None) -> Finding:
+def _memory(before: int | None, loaded: int | None, *, served: bool) -> Finding:
     now, gpu = resident_bytes(), peak_gpu_bytes()
     numbers: dict[str, float] = {"gpu_peak_bytes": gpu}
     figure = "this system does not tell"
     if before is not None and loaded is not None and now is not None:
         numbers |= {"before_bytes": before, "loaded_bytes": loaded, "now_bytes": now}
         figure = f"{in_words(before)} before loading, {in_words(loaded)} after, {in_words(now)} now"
+        figure += "; this process alone, the server counts its own at --metrics-port" if served else ""
     return Finding(
         "memory", "measured", figure + (f"; at most {in_words(gpu)} on the GPU" if gpu else ""), numbers=numbers
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from world.goals import Goals, per_row
+from world.questions import QUESTIONS
 from world.rewards import Values
 from world.types import Frame, State
 
@@ -127,10 +128,11 @@ class NewPicture:
 
 
 def question_of(words: str) -> str:
-    """What the judge is asked where the goal is to "find the cactus"; a question stays as it is."""
+    """What the judge is asked where the goal is to "find the cactus": in the words that answers are trained and
+    measured with (`world.questions`). A question stays as it is."""
     if words.endswith("?"):
         return words
-    return f"Is {words.removeprefix('find ')} right in front of the camera? Answer yes or no."
+    return QUESTIONS["reached"][0].replace("the {thing}", words.removeprefix("find "))
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -14,10 +15,11 @@ from world.goals import Facing, Thing, Within
 from world.tasks import PlacesKind, TaskName
 from world.types import Action, Frame, Pose, Scene, Start, TrueWorld, WorldModel
 from world.walks import HELD_OUT, Stroll
+from world.ways import fewest_moves
 
 NUM_PLACES = 1024  # free places that training draws from, and as many that are held out
-NEAREST, FARTHEST = 2, 8  # steps of a stroll from a free place to the goal
-MOVES = ("forward", "left", "right")  # that such a stroll is made of
+NEAREST, FARTHEST = 3, 8  # moves from a free place to the goal: at least by the shortest way, at most by the one drawn
+MOVES = ("forward", "left", "right")  # that such a way is made of
 MOST_TURNS = 6  # by which an object is away from how it is wanted
 _HELD_OUT = HELD_OUT + 300_000
 _MEMO = 2 * NUM_PLACES
@@ -120,15 +122,19 @@ class Places:
 
 
 def _stroll(true: Walkable, here: Scene, rng: np.random.Generator) -> Pose:
-    """Where a stroll leads that is not back at its start; level, so that the way is walks and turns alone."""
+    """Where a stroll leads that NEAREST moves at least are needed for; level, so that the way is walks and turns."""
     moves = tuple(action for action in here.actions if action.name in MOVES)
-    start = here.starts[0].pose
+    start, within = here.starts[0].pose, Within(())
+
+    def slide(pose: Pose, action: Action) -> Pose:
+        return true.slide(here, pose, action)
+
     while True:
-        stroll, poses = Stroll(rng, replace(here, actions=moves)), [start]
+        stroll, pose = Stroll(rng, replace(here, actions=moves)), start
         for _ in range(int(rng.integers(NEAREST, FARTHEST + 1))):
-            poses.append(true.slide(here, poses[-1], stroll.next()))
-        if not Within(()).holds(start, poses[-1]):
-            return poses[-1]
+            pose = slide(pose, stroll.next())
+        if fewest_moves(start, moves, slide, partial(within.holds, pose), NEAREST - 1) == NEAREST:
+            return pose
 
 
 def _hidden(things: Sequence[Thing], pose: Pose, rng: np.random.Generator) -> Thing:

@@ -19,6 +19,7 @@ from world.files import atomic_path, atomic_write_text
 from world.settings import SamplerConfig
 from world.types import Action, Frame, State, WorldSpec
 
+LOG = "bagel-world walk"  # the kind of a log's first line
 MIN_VIDEO_SIDE = 512  # players show smaller videos as stamps
 MIN_GIF_SIDE = 256  # pixels, the shorter side
 MIN_CELL_WIDTH = 192  # of a contact sheet: room for a readable label
@@ -178,7 +179,7 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
 def log_header(spec: WorldSpec, start: State, sampler: SamplerConfig | None = None) -> dict[str, Any]:
     """The first line of a log: everything that a replay needs beside the actions."""
     return {
-        "kind": "bagel-world walk",
+        "kind": LOG,
         "version": 1,
         "model": spec.model,
         "scene": start.scene.name,

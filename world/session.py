@@ -146,7 +146,7 @@ def from_json(text: str) -> Session:
         _read(found, "scene", _scene),
         _plan(found),
         _read(found, "seeds", lambda seeds: tuple(_seed(s) for s in seeds)),
-        None if sampler is None else _read(found, "sampler", _sampler),
+        None if sampler is None else _read(found, "sampler", sampler_from_row),
         _read(found, "digests", lambda rows: tuple(tuple(map(str, row)) for row in rows)),
         _read({"made": {}, **found}, "made", lambda rows: {int(i): made_from_row(row) for i, row in rows.items()}),
     )
@@ -204,14 +204,15 @@ def made_from_row(found: dict[str, Any]) -> Made:
     """The inverse of `made_to_row`; raises as `action_from_row` does."""
     sampler, png, pose = found.get("sampler"), found.get("png"), found.get("pose")
     return Made(
-        None if sampler is None else _sampler(sampler),
+        None if sampler is None else sampler_from_row(sampler),
         tuple(action for row in found.get("batch", ()) if (action := action_from_row(row)) is not None),
         None if png is None else _from_png(png),
         None if pose is None else Pose(**{k: _number(v) for k, v in pose.items()}),
     )
 
 
-def _sampler(found: dict[str, Any]) -> SamplerConfig:
+def sampler_from_row(found: dict[str, Any]) -> SamplerConfig:
+    """The inverse of `asdict`, from JSON; raises TypeError, LookupError or ValueError where it is none."""
     low, high = found["cfg_interval"]
     return SamplerConfig(**{**found, "cfg_interval": (low, high)})
 

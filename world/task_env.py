@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
-import numpy as np
 
+from world.env import WorldEnv
 from world.episodes import Episode, Episodes
-from world.models import load, load_scene
-from world.moves import action_space, to_action
 from world.tasks import TaskSettings
-from world.types import Action, Frame, Scene, State, WorldModel
-
-if TYPE_CHECKING:
-    from world.window import FrameWindow
+from world.types import Scene, WorldModel
 
 
-class TaskEnv(gymnasium.Env[Any, Any]):
+class TaskEnv(WorldEnv):
     """One of the tasks Explore, ReachGoal, FindObject, RotateObject; a time limit comes with `gymnasium.make`.
 
     Equal seeds give equal episodes, bit for bit on the same machine. `info` holds "pose", "step", "action" (words),
     and, where it is known, "reached" and "distance" (m) by the poses.
     `reset(options={"start": ..., "goal": ..., "find": ...})` as in `world.episodes.Episodes.begin`.
 
-    model, scene: as in `world.env.BagelWorldEnv`. settings: the fields of `world.tasks.TaskSettings`.
-    Raises WorldError when the model or the scene cannot be had, ValueError for a wrong argument.
+    model, scene: as in `world.env.WorldEnv`. settings: the fields of `world.tasks.TaskSettings`.
     """
-
-    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 6}  # noqa: RUF012 (Gymnasium's own form)
 
     def __init__(
         self,
@@ -37,28 +29,17 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode is human, rgb_array or None, got {render_mode!r}")
         asked = settings_of(settings)
-        self.scene = load_scene(scene) if isinstance(scene, str) else scene
-        self.model = load(model) if isinstance(model, str) else model
-        self._owns_model = isinstance(model, str)
+        super().__init__(model, scene, asked.action_type, render_mode=render_mode)
         self.episodes = Episodes(self.model, asked)
         self.episode: Episode | None = None
-        self.render_mode = render_mode
-        self._window: FrameWindow | None = None
-        self.action_space = action_space(asked.action_type, self.scene, self.model.spec)
         self.observation_space = self.episodes.space(self.scene)
-
-    @property
-    def state(self) -> State | None:
-        """Where the episode is; None before the first reset."""
-        return self.episode.state if self.episode else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins an episode drawn by the seed, or as the options say."""
         super().reset(seed=seed)
         (self.episode,) = self.episodes.begin([self.scene], [self.np_random], options)
+        self.state = self.episode.state
         self._show()
         return self.episodes.observation(self.episode), self.episodes.info(self.episode)
 
@@ -68,40 +49,15 @@ class TaskEnv(gymnasium.Env[Any, Any]):
             raise gymnasium.error.ResetNeeded("call reset before step")
         outcome = self.episodes.step([self.episode], [self.action_of(action)])
         (self.episode,) = outcome.episodes
+        self.state = self.episode.state
         self._show()
         told = self.episodes.observation(self.episode), float(outcome.rewards[0]), bool(outcome.done[0])
         return *told, False, self.episodes.info(self.episode)
 
-    def action_of(self, action: Any) -> Action:
-        """What `action` means here. Raises ValueError where it means nothing."""
-        return to_action(action, self.action_space, self.scene)
-
-    def render(self) -> Frame | None:  # pyright: ignore[reportIncompatibleMethodOverride] (Gymnasium's generic is wider)
-        """The frame for "rgb_array"; for "human" the window is kept up to date by reset and step."""
-        if self.episode is None:
-            raise gymnasium.error.ResetNeeded("call reset before render")
-        if self.render_mode == "rgb_array":
-            return np.array(self.episode.state.frame)
-        self._show()
-        return None
-
     def close(self) -> None:
         """Closes the window, and what was loaded here."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
         self.episodes.close()
-        if self._owns_model:
-            self.model.close()
-
-    def _show(self) -> None:
-        if self.render_mode != "human" or self.episode is None:
-            return
-        if self._window is None:
-            from world.window import FrameWindow
-
-            self._window = FrameWindow(f"{self.scene.name} · {self.model.spec.model}", self.metadata["render_fps"])
-        self._window.show(self.episode.state.frame)
+        super().close()
 
 
 def settings_of(given: dict[str, Any]) -> TaskSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from world.errors import CancelledError, ContractError, ModelError
 from world.previews import PreviewingWorld, Progress
 from world.types import Action, Scene, State, WorldModel, wrap
 
-SUPPORTS = frozenset({"free_text", "ask", "pose", "reconstruct", "preview"})
+SUPPORTS = frozenset({"free_text", "ask", "pose", "reconstruct", "preview", "context", "motions"})
 SEED = 7
 
 
@@ -274,6 +274,20 @@ def _check_preview(walk: _Walk) -> None:
     raise _BrokenError("on_preview raised CancelledError and the step went on: let exceptions pass")
 
 
+def _check_context(walk: _Walk) -> None:
+    if "context" not in walk.model.spec.supports:
+        return
+    start, then = walk.states[:2]
+    pairs = [(frame, then.frame) for frame in (start.frame, 255 - start.frame)]
+    states = [replace(start, frames=pair, actions=(walk.actions[0],), memory=(), whole=True) for pair in pairs]
+    one, other = walk.model.step(states, [walk.actions[1]] * 2)
+    _require(
+        not np.array_equal(one.frame, other.frame),
+        'another older frame of a `whole` state changed nothing: read it too, or take "context" out of spec.supports',
+    )
+    _require(not one.whole, "a step of a `whole` state returned another: only whoever asks for a step makes one")
+
+
 def _check_close(walk: _Walk) -> None:
     walk.model.close()
     try:
@@ -297,6 +311,7 @@ CHECKS: dict[str, Callable[[_Walk], None]] = {
     "free_text": _check_free_text,
     "ask": _check_ask,
     "preview": _check_preview,
+    "context": _check_context,
     "values": _check_values,
     "old_states_stay": _check_old_states_stay,
     "close": _check_close,

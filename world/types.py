@@ -117,7 +117,8 @@ class State:
 
     `actions[i]` led from `frames[i]` to `frames[i + 1]`. `memory` is the model's own: one array a frame (BAGEL keeps
     the latent it drew, so that it need not encode its own picture again), or empty when the frames come from
-    elsewhere. The noise of the next step is a function of (seed, step) alone.
+    elsewhere. The noise of the next step is a function of (seed, step) alone. `whole` asks a model that keeps fewer
+    frames than these to read them all the same, in this one step; `spec.supports` "context" promises that.
     """
 
     scene: Scene
@@ -127,6 +128,7 @@ class State:
     seed: int
     step: int = 0
     memory: tuple[NDArray[np.generic], ...] = ()  # K, or none
+    whole: bool = False
 
     @property
     def frame(self) -> Frame:
@@ -136,7 +138,8 @@ class State:
     def digest(self) -> bytes:
         """16 bytes that two states share only when they are the same state."""
         h = hashlib.blake2b(digest_size=16)
-        h.update(repr((self.scene.name, self.actions, self.pose, self.seed, self.step)).encode())
+        whole = ("whole",) if self.whole else ()
+        h.update(repr((self.scene.name, self.actions, self.pose, self.seed, self.step, *whole)).encode())
         for array in (*self.frames, *self.memory):
             h.update(repr((array.shape, array.dtype.str)).encode())
             h.update(np.ascontiguousarray(array).data)
@@ -148,7 +151,8 @@ class WorldSpec:
     """What a model tells about itself."""
 
     model: str  # identity, e.g. "tiny" or the directory's name
-    supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct", "preview" (world.previews)
+    supports: frozenset[str]  # of "free_text", "ask", "pose" (exact poses), "reconstruct", "preview" (world.previews),
+    # "context" (State.whole), "motions" (any move is told by its numbers, so that one step may be a long way)
     device: str = "cpu"
     dtype: str = "float32"
     frame_size: tuple[int, int] | None = None  # (height, width) of every frame; None where the start picture decides

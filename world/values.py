@@ -104,6 +104,7 @@ class Packer:
             state.seed,
             state.step,
             tuple(self.array(memory) for memory in state.memory),
+            state.whole,
         )
 
     def buffers(self) -> list[Buffer]:
@@ -178,6 +179,7 @@ class Unpacker:
             wire.seed,
             wire.step,
             tuple(self.memory(name) for name in wire.memory),
+            wire.whole,
         )
 
     def action(self, action: Action) -> Action:

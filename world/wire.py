@@ -84,7 +84,7 @@ class WireScene(Struct, frozen=True):
     simulated: bool
 
 
-class WireState(Struct, frozen=True):
+class WireState(Struct, frozen=True, omit_defaults=True):
     """`scene` is an index into the scenes of the request and then those of the reply."""
 
     scene: int
@@ -94,6 +94,7 @@ class WireState(Struct, frozen=True):
     seed: int
     step: int
     memory: Few[Array]
+    whole: bool = False
 
 
 class _Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=str.lower):

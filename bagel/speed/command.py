@@ -1,10 +1,13 @@
-"""`python -m bagel bench`: a walk, or with --measure a frame's parts, loading, precisions, approximations, batches."""
+"""`python -m bagel bench`: a walk, or with --measure a frame's parts, whole tables, loading, what faster ways cost."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +18,21 @@ from world.errors import ModelError
 from world.settings import PRESETS, SamplerConfig
 
 if TYPE_CHECKING:
+    from bagel.precision import Precision
     from bagel.weights import Checkpoint
 
-MEASURES = ("walk", "frame", "loading", "precision", "approximations", "batch")
+MEASURES = (
+    "walk",
+    "frame",
+    "evaluation",
+    "table",
+    "cards",
+    "replicas",
+    "loading",
+    "precision",
+    "approximations",
+    "batch",
+)
 
 
 def add_bench(commands: Any) -> None:
@@ -29,11 +44,15 @@ def add_bench(commands: Any) -> None:
     parser.add_argument("--measure", choices=MEASURES, help="default: walk, and frame for 7b")
     parser.add_argument("--scene", default="studio", help="where to walk (default: studio)")
     parser.add_argument("--steps", type=cli.count, default=40, help="steps of a walk, runs of a part (default 40)")
-    parser.add_argument("--size", metavar="WxH", help="of pictures (default: the model's own, else 512x512)")
-    parser.add_argument("--batch", type=cli.count, default=1, help="walks in one batch (default 1)")
     parser.add_argument(
-        "--reference", type=Path, metavar="DIR", help="for frame: a clone of the published code, timed beside"
+        "--size",
+        metavar="WxH",
+        help="of pictures (default: the model's own, else 512x512); table, cards: several, by comma",
     )
+    parser.add_argument("--ways", metavar="LIST", help="for cards: such as one:1,tensor:2 (default: all that fit)")
+    parser.add_argument("--minutes", type=cli.minutes, default=math.inf, help="for table, cards: begin nothing after")
+    parser.add_argument("--batch", type=cli.count, default=1, help="walks in one batch (default 1)")
+    parser.add_argument("--reference", type=Path, metavar="DIR", help="for frame, table: a clone of the published code")
     parser.add_argument("--write", type=Path, metavar="DIR", help="for loading: write the random model there first")
     parser.add_argument("--json", action="store_true", help="for machines")
     cli.add_sampler_arguments(parser)
@@ -45,8 +64,7 @@ def run_bench(chosen: argparse.Namespace) -> int:
     measure = chosen.measure or ("frame" if is_random else "walk")
     if measure == "walk":
         return _walk(chosen)
-    run = {"frame": _frame, "loading": _loading, "precision": _precision, "batch": _batch}
-    result, lines = run.get(measure, _approximations)(chosen)
+    result, lines = _RUN[measure](chosen)
     print(json.dumps(result, indent=2) if chosen.json else "\n".join(lines))
     return 0
 
@@ -75,9 +93,12 @@ def _walk(chosen: argparse.Namespace) -> int:
 
 
 def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from PIL import Image
+
+    from bagel.compiled import LAUNCH_BOUND
     from bagel.kernels import choose
-    from bagel.speed.frame import edit_of, measure_frame
-    from bagel.speed.reference import check_reference, measure_reference
+    from bagel.speed.frame import WORDS, measure_frame, noise
+    from bagel.speed.reference import Edit, check_reference, measure_reference
 
     if chosen.reference is not None:
         check_reference(chosen.reference)
@@ -89,6 +110,8 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     kernel = choose(chosen.attention, checkpoint.model.device, checkpoint.model.dtype, checkpoint.config.language)
     lines = [", ".join(f"{name} {value}" for name, value in found.settings.items())]
     lines += [f"attention: {kernel.name}", *(f"  not {name}: {why}" for name, why in kernel.passed_over.items())]
+    if chosen.compile and checkpoint.model.device.type == "cuda":
+        lines.append(f"  in graphs, of fewer than {LAUNCH_BOUND} latent rows: torch's FlashAttention-2 for packed rows")
     lines += [f"{name:30}{1e3 * seconds:10.1f} ms" for name, seconds in found.parts.items()]
     lines += [
         f"{'whole frame, picture read anew':30}{1e3 * found.frame:10.1f} ms",
@@ -101,15 +124,90 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     ]
     result = asdict(found) | {"share": share, "loaded": loaded, "attention": kernel.name}
     if chosen.reference is not None:
-        other = measure_reference(
-            chosen.reference, checkpoint.config, _sampler(chosen), edit_of(checkpoint), max(3, chosen.steps // 8)
-        )
+        edit = Edit(Image.fromarray(noise(_size(chosen))), WORDS, checkpoint.tokenizer)
+        runs = max(3, chosen.steps // 8)
+        other = measure_reference(chosen.reference, checkpoint.config, _sampler(chosen), [edit], runs)[0]
         lines.append(
             f"published code ({other.attention}): {1e3 * other.frame:.1f} ms a frame, "
             f"ours is {other.frame / found.frame:.2f} times as fast"
         )
         result |= {"reference": asdict(other)}
     return result, lines
+
+
+def _evaluation(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.evaluation import kernel_times, measure_evaluations, product_rates
+
+    if not chosen.compile:
+        raise ValueError("a bench of evaluations is about compiled ones: add --compile")
+    first = (chosen.size or "512x512").partition(",")[0]
+    checkpoint = _checkpoint(argparse.Namespace(**vars(chosen) | {"size": first}))
+    rows = []
+    for row in measure_evaluations(checkpoint, _sizes(chosen)):
+        rows.append(asdict(row))
+        print(*rows[-1].values(), file=sys.stderr, flush=True)
+    lines = [f"{'size':12}{'markers':16}{'one branch':>12}{'three':>12}"]
+    lines += [f"{r['size']:12}{r['markers']:16}{r['one']:9.2f} ms{r['three']:9.2f} ms" for r in rows]
+    lines += [*kernel_times(checkpoint, _sizes(chosen)[0]), *product_rates(checkpoint)]
+    return {"evaluations": rows, "lines": lines}, lines
+
+
+def _table(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.precision import check_precision
+    from bagel.speed.random import config_of
+    from bagel.speed.reference import check_reference
+    from bagel.speed.table import Request, as_markdown, measure_table
+
+    if chosen.reference is not None:
+        check_reference(chosen.reference)
+    precisions: list[Precision] = [check_precision(name) for name in (chosen.precision or "bfloat16").split(",")]
+    how = loading_of(argparse.Namespace(**vars(chosen) | {"precision": None}))
+    found = measure_table(
+        Request(
+            config_of(chosen.model),
+            chosen.device,
+            how,
+            precisions,
+            _sizes(chosen),
+            _sampler(chosen),
+            chosen.reference,
+            time.time() + 60 * chosen.minutes,
+        )
+    )
+    return _told(found, as_markdown)
+
+
+def _cards(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.cards import WAYS, Trial, as_markdown, compare_cards
+    from bagel.speed.random import config_of, random_checkpoint
+
+    how = loading_of(chosen)
+    if not how.devices:
+        raise ValueError("a bench of cards needs their names: --devices cuda:0,cuda:1")
+    deadline = time.time() + 60 * chosen.minutes
+    trial = Trial(config_of(chosen.model), random_checkpoint, how, _sizes(chosen), _sampler(chosen), deadline)
+    return _told(compare_cards(trial, chosen.ways.split(",") if chosen.ways else WAYS), as_markdown)
+
+
+def _replicas(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
+    from bagel.speed.replicas import measure_replicas
+
+    found = measure_replicas(chosen.model, loading_of(chosen).devices or ("cpu", "cpu"), _sampler(chosen))
+    line = (
+        f"{', '.join(found.devices)}: a step takes {found.undisturbed:.2f} s, {found.killed:.2f} s where its server is "
+        f"killed half way; the frames differ by {found.apart} of 255"
+    )
+    return asdict(found), [line]
+
+
+def _told(rows: Iterable[Any], as_markdown: Callable[[Sequence[Any]], list[str]]) -> tuple[Any, list[str]]:
+    """All rows, each told at once on stderr: a long table that is cut off has not been in vain."""
+    found = []
+    for row in rows:
+        found.append(row)
+        print(as_markdown([row])[-1], file=sys.stderr, flush=True)
+    known = [{name: None if value != value else value for name, value in asdict(row).items()} for row in found]
+    return known, as_markdown(found)  # JSON has no word for what is no number
 
 
 def _batch(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
@@ -198,5 +296,24 @@ def _size(chosen: argparse.Namespace) -> tuple[int, int]:
     return size_of(chosen.size) or own or (512, 512)
 
 
+def _sizes(chosen: argparse.Namespace) -> tuple[tuple[int, int], ...]:
+    """Several, as --size of a table names them."""
+    named = [size_of(text) for text in (chosen.size or "512x512").split(",")]
+    return tuple(size for size in named if size is not None)
+
+
 def _sampler(chosen: argparse.Namespace) -> SamplerConfig:
     return cli.sampler_of(chosen) or PRESETS[cli.default_preset(chosen.model)]
+
+
+_RUN = {
+    "frame": _frame,
+    "evaluation": _evaluation,
+    "table": _table,
+    "cards": _cards,
+    "replicas": _replicas,
+    "loading": _loading,
+    "precision": _precision,
+    "approximations": _approximations,
+    "batch": _batch,
+}

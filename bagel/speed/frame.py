@@ -8,8 +8,9 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,7 +21,6 @@ from bagel.generate import decode_tokens, encode_latent, grid_of, see_picture
 from bagel.placement import GIB
 from bagel.prefill import LatentPicture, Words, prefill
 from bagel.sampler import Velocity
-from bagel.tokenizer import Tokenizer
 from bagel.transforms import resize, to_pixels
 from bagel.vae import patchify
 from bagel.weights import Checkpoint
@@ -52,8 +52,13 @@ class FrameTime:
 
 
 @torch.inference_mode()
-def measure_frame(checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, runs: int, name: str) -> FrameTime:
-    """Times B walks of the checkpoint's frame size in one batch. Raises ValueError where the config fixes no size."""
+def measure_frame(
+    checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, runs: int, name: str, walk: bool = True
+) -> FrameTime:
+    """Times B walks of the checkpoint's frame size in one batch; without `walk` the first step of each alone.
+
+    Raises ValueError where the config fixes no size.
+    """
     size = checkpoint.config.walk.frame_size
     if size is None:
         raise ValueError("a bench of frames needs a size: --size 512x512")
@@ -68,14 +73,11 @@ def measure_frame(checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, ru
     first = time.perf_counter() - begun
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    whole = _median(checkpoint, runs, lambda: model.step(starts, actions))
-    steps, states = [], starts
-    for _ in range(runs + WARM_UP):
-        begun = time.perf_counter()
-        states = model.step(states, actions)
-        synchronize(checkpoint)
-        steps.append(time.perf_counter() - begun)
-    steps = sorted(steps[WARM_UP:])
+    frames = timed(checkpoint, [partial(model.step, starts, actions)] * runs)  # the first frame has warmed up
+    walked = [starts]
+    num_steps = runs + WARM_UP if walk else 0
+    steps = timed(checkpoint, [lambda: walked.append(model.step(walked.pop(), actions))] * num_steps)
+    steps = sorted(steps[WARM_UP:] or frames)
     parts, evaluation, operations = _parts(checkpoint, frame, batch, runs)
     guided = sampler.cfg_text_scale > 1
     settings = {
@@ -91,10 +93,10 @@ def measure_frame(checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, ru
     }
     return FrameTime(
         parts,
-        whole,
+        statistics.median(frames),
         batch / statistics.median(steps),
         statistics.median(steps),
-        steps[int(0.99 * (len(steps) - 1))],
+        steps[round(0.99 * (len(steps) - 1))],
         first,
         operations / evaluation,
         matmul_rate(checkpoint),
@@ -106,11 +108,6 @@ def measure_frame(checkpoint: Checkpoint, sampler: SamplerConfig, batch: int, ru
 def noise(size: tuple[int, int]) -> np.ndarray:
     """A picture uint8 [H, W, 3] in which nothing is known beforehand."""
     return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-
-
-def edit_of(checkpoint: Checkpoint) -> tuple[Image.Image, str, Tokenizer]:
-    """What `measure_frame` asks for: picture, words, and who reads them."""
-    return Image.fromarray(noise(checkpoint.config.walk.frame_size or (512, 512))), WORDS, checkpoint.tokenizer
 
 
 def _parts(checkpoint: Checkpoint, frame: np.ndarray, batch: int, runs: int) -> tuple[dict[str, float], float, float]:
@@ -180,17 +177,20 @@ def synchronize(checkpoint: Checkpoint) -> None:
         torch.cuda.synchronize()
 
 
-def _median(checkpoint: Checkpoint, runs: int, call: Callable[[], object]) -> float:
-    for _ in range(WARM_UP):
-        call()
+def timed(checkpoint: Checkpoint, calls: Sequence[Callable[[], object]]) -> list[float]:
+    """Seconds of each call, to the end of what it asks of the device."""
     seconds: list[float] = []
-    for _ in range(runs):
+    for call in calls:
         synchronize(checkpoint)
         begun = time.perf_counter()
         call()
         synchronize(checkpoint)
         seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds)
+    return seconds
+
+
+def _median(checkpoint: Checkpoint, runs: int, call: Callable[[], object]) -> float:
+    return statistics.median(timed(checkpoint, [call] * (WARM_UP + runs))[WARM_UP:])
 
 
 def _device_name(checkpoint: Checkpoint) -> str:

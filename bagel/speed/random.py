@@ -10,17 +10,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bagel.compiled import use_compiled
 from bagel.config import RELEASE, BagelConfig, config_files, read_config
-from bagel.kernels import choose
 from bagel.model import Bagel
-from bagel.placement import Loading
-from bagel.precision import PACKED, PackedLinear, check_precision, pack, require, use_precision
+from bagel.placement import Loading, Placement
+from bagel.precision import PACKED, PackedLinear, pack
+from bagel.shares import cut
 from bagel.store import AUTOENCODER_FILE, MODEL_FILE, write_shards
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
-from bagel.weights import Checkpoint, choose_device, split
+from bagel.weights import Checkpoint, choose_device, settle, split
 from world.files import atomic_write_text
 
 SPREAD = 0.02  # standard deviation of random weights
@@ -40,32 +39,34 @@ def config_of(name: str) -> BagelConfig:
 
 
 def random_checkpoint(config: BagelConfig, device: str | None = None, how: Loading | None = None) -> Checkpoint:
-    """A model of that shape in memory, in the precision of `how`, on one device, seeded."""
-    how, home = how or Loading(), choose_device(device)
-    precision = how.precision or ("float32" if home.type == "cpu" else "bfloat16")
-    half = torch.float32 if home.type == "cpu" else torch.bfloat16
-    dtype = half if precision in PACKED else getattr(torch, precision)
-    generator = torch.Generator(home)
+    """A model of that shape in memory, seeded: where, in which precision and how divided `how` says."""
+    how = how or Loading()
+    devices = [choose_device(name) for name in how.devices or (device,)]
+    half = torch.float32 if devices[0].type == "cpu" else torch.bfloat16
+    dtype = half if how.precision in (None, *PACKED) else getattr(torch, how.precision)
     with torch.device("meta"):
         model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
-    if precision in PACKED:
-        require(check_precision(precision), home)
-        use_precision(model.transformer, precision)
-    for module, kind in ((model, dtype), (autoencoder, torch.float32)):
-        packed = {n: m for n, m in module.named_modules() if isinstance(m, PackedLinear)}
+    whole = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+    def fill(placement: Placement) -> None:
+        packed = {name: m for name, m in model.named_modules() if isinstance(m, PackedLinear)}
         state: dict[str, Tensor] = {}
-        for name, empty in module.state_dict().items():
+        for name in model.state_dict():
             owner, _, leaf = name.rpartition(".")
-            if owner not in packed or leaf == "bias":
-                state[name] = _random(name, tuple(empty.shape), home, kind, generator)
-            elif leaf == "weight":
-                shape = (len(empty), _columns(packed[owner]))
-                pieces = pack(_random(name, shape, home, kind, generator), precision)
-                state |= {name if p == "weight" else f"{owner}.weight_{p}": t for p, t in pieces.items()}
-        module.load_state_dict(state, assign=True)
-    model.kernel = choose(how.attention, home, dtype, config.language).call
-    if how.compile:
-        use_compiled(model, one_device=True)
+            if owner in packed and leaf not in ("weight", "bias"):
+                continue
+            tensor = _random(name, whole[name], placement.of(name), dtype)
+            if how.share is not None:
+                parts = split(name, tensor, config.language).items()
+                tensor = torch.cat([cut(part, key, config.language, how.share) for key, part in parts])
+            pieces = pack(tensor, packed[owner].precision) if owner in packed and leaf == "weight" else {leaf: tensor}
+            state |= {f"{owner}.{p if p == leaf else f'weight_{p}'}".lstrip("."): t for p, t in pieces.items()}
+        model.load_state_dict(state, assign=True)
+        tensors = autoencoder.state_dict().items()
+        drawn = {n: _random(n, tuple(t.shape), placement.home, torch.float32) for n, t in tensors}
+        autoencoder.load_state_dict(drawn, assign=True)
+
+    settle(model, devices, dtype, how, fill)
     return Checkpoint(model.eval(), autoencoder.eval(), Tokenizer.from_directory(TINY), config)
 
 
@@ -75,7 +76,6 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
     Raises ValueError where the directory already holds one.
     """
     home = choose_device(device)
-    generator = torch.Generator(home)
     with torch.device("meta"):
         model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
 
@@ -83,7 +83,7 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
         for name, empty in module.state_dict().items():
             shapes = {name: empty} if module is autoencoder else split(name, empty, config.language)
             for key, part in shapes.items():
-                yield key, _random(key, tuple(part.shape), home, dtype, generator).cpu()
+                yield key, _random(key, tuple(part.shape), home, dtype).cpu()
 
     directory.mkdir(parents=True, exist_ok=True)
     write_shards(directory, MODEL_FILE, tensors(model, torch.bfloat16), {})
@@ -94,17 +94,11 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
         atomic_write_text(directory / name, text.decode())
 
 
-def _random(
-    name: str, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype, generator: torch.Generator
-) -> Tensor:
+def _random(name: str, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Norms near 1, so that rows keep their size through all layers; matrices and biases small.
 
     Seeded by the name, so that a tensor is the same in whatever order and precision a model is made.
     """
-    generator.manual_seed(zlib.crc32(name.encode()))
-    tensor = torch.randn(shape, device=device, dtype=dtype, generator=generator) * SPREAD
+    generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
+    tensor = torch.randn(shape, device=device, dtype=dtype, generator=generator).mul_(SPREAD)
     return tensor + 1 if "norm" in name and name.endswith("weight") else tensor
-
-
-def _columns(linear: PackedLinear) -> int:
-    return linear.weight.shape[1] * (2 if linear.precision == "nf4" else 1)

@@ -111,7 +111,7 @@ def measure(model: Autoencoder, walks: Walks) -> dict[str, float]:
     device = next(model.parameters()).device
     figures: dict[str, float] = {}
     energy = np.zeros(2)
-    for i, name in enumerate(walks.config.scenes):
+    for i, name in enumerate(walks.names):
         frames = torch.from_numpy(walks.frames[walks.scenes == i]).flatten(0, 1)
         values = []
         for chunk in frames.split(64):
@@ -146,7 +146,7 @@ def sheet(model: Autoencoder, walks: Walks, path: Path) -> None:
     """Truth above reconstruction, for a few frames of each scene."""
     device = next(model.parameters()).device
     picked = np.concatenate([walks.frames[walks.scenes == i, ::16][:4].reshape(-1, *walks.frames.shape[2:])[:8]
-                             for i in range(len(walks.config.scenes))])  # fmt: skip
+                             for i in range(len(walks.names))])  # fmt: skip
     truth = torch.from_numpy(picked).to(device)
     out = to_bytes(model.decoder(model.moments(pixels(truth, torch.float32))[0])).cpu().numpy()
     rows = []

@@ -1,4 +1,4 @@
-"""What `python -m bagel train words|ae|world` does: from nothing to a checkpoint that can be walked."""
+"""What `python -m bagel train words|ae|world|lora` does: from nothing to a checkpoint that can be walked."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from bagel.cli import directory_of
+from bagel.config import BagelConfig
 from bagel.model import Bagel
+from bagel.speed.random import config_of, random_checkpoint
 from bagel.train import autoencoder as ae_training
-from bagel.train import data, vocabulary
+from bagel.train import data, recorded, vocabulary
+from bagel.train import lora as lora_training
 from bagel.train import world as world_training
 from bagel.train.optimizer import Optimizer
 from bagel.train.parallel import Team, joined
 from bagel.train.run import RunConfig
+from bagel.train.table import read_table
 from bagel.train.validate import validate
+from bagel.transforms import fit
 from bagel.weights import Checkpoint, build, choose_device, load, save
 from bagel.world_model import BagelWorldModel
 from world.files import atomic_write_text
@@ -38,7 +45,7 @@ def autoencoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     _, _, tokenizer, config = build(args.config)
-    with joined() as team, _walks(args, team) as (walks, held_out):
+    with joined() as team, _walks(args, config, team) as (walks, held_out):
         c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
         runs = _run_config(args, began, "ae", team)
         ae, figures = ae_training.train(config.autoencoder, walks, held_out, runs, c, device, args.seed)
@@ -58,14 +65,16 @@ def world(args: argparse.Namespace) -> int:
 def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
-    checkpoint = load(args.out, device, torch.float32)
-    walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
-    checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
+    checkpoint = load(args.out if _holds_checkpoint(args.out) else directory_of(args.start), device, torch.float32)
+    if args.source is None:
+        walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
+        checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
     runs = _run_config(args, began, "world", team)
 
-    with _walks(args, team) as (walks, held_out):
+    with _walks(args, checkpoint.config, team) as (walks, held_out):
+        c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
+        c = world_training.with_room(c, checkpoint.tokenizer, walks.wordings)
 
         def sample(step: int, optimizer: Optimizer) -> None:
             averaged = Bagel(checkpoint.config).to(device)
@@ -80,7 +89,31 @@ def _world(args: argparse.Namespace, team: Team) -> int:
             checkpoint.model, checkpoint.tokenizer, checkpoint.autoencoder, walks, runs, c, device, args.seed, sample
         )
     if team.first:
-        print(f"wrote {args.out}; look at it with: python -m scenes evaluate --model {args.out}")
+        told = f"python -m scenes evaluate --model {args.out}" if args.source is None else f"{runs.out}/world.png"
+        print(f"wrote {args.out}; look at it with: {told}")
+    return 0
+
+
+def lora(args: argparse.Namespace) -> int:
+    with joined() as team:
+        return _lora(args, team)
+
+
+def _lora(args: argparse.Namespace, team: Team) -> int:
+    began = time.monotonic()
+    device = str(choose_device(args.device))
+    is_random = args.model.partition(":")[0] == "7b"
+    base = args.model if is_random else str(directory_of(args.model))
+    checkpoint = random_checkpoint(config_of(args.model), device) if is_random else load(base, device)
+    batch = {"batch": args.batch} if args.batch else {}
+    optimizer = dataclasses.replace(lora_training.LoraTraining().optimizer, adam_lr=args.rate)
+    c = lora_training.LoraTraining(rank=args.rank, alpha=2.0 * args.rank, optimizer=optimizer, **batch)
+    runs = dataclasses.replace(_run_config(args, began, "lora", team), warmup=20, log_every=1, graph=False)
+    with _walks(args, checkpoint.config, team) as (walks, held_out):
+        figures = lora_training.train(checkpoint, walks, held_out, runs, c, args.out, base, args.seed)
+    if team.first:
+        print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        print(f"wrote {args.out}; walk with it: python play.py --model '{base}?lora={args.out}' --scene photo.jpg")
     return 0
 
 
@@ -96,17 +129,36 @@ def _run_config(args: argparse.Namespace, began: float, part: str, team: Team) -
     )
 
 
+def _holds_checkpoint(folder: Path) -> bool:
+    return (folder / "llm_config.json").exists()
+
+
 @contextmanager
-def _walks(args: argparse.Namespace, team: Team) -> Iterator[tuple[data.Walks, data.Walks]]:
-    """This process's part of the walks to learn from and a few held-out ones, kept in --data or gone at the end."""
+def _walks(args: argparse.Namespace, config: BagelConfig, team: Team) -> Iterator[tuple[data.Walks, data.Walks]]:
+    """The walks to learn from and a few held-out ones, kept in --data or gone at the end.
+
+    Of simulated walks each process has its part, of recorded ones all.
+    """
+    if args.actions is not None and args.source is None:
+        raise ValueError("--actions tells what a recorded dataset's actions mean: give that one by --from")
+    with tempfile.TemporaryDirectory(prefix="walks") as temporary:
+        root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
+        yield _drawn(args, team, root) if args.source is None else _recorded(args, config, root)
+
+
+def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks, data.Walks]:
     scenes = data.all_simulated(args.scenes)
     part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
     first = args.seed * 10**6 + team.rank * part
     train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
     held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
-    with tempfile.TemporaryDirectory(prefix="walks") as temporary:
-        root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
-        yield (
-            data.generate(train, root / "train", workers),
-            data.generate(held_out, root / "held_out", workers),
-        )
+    return (
+        data.generate(train, root / "train", workers),
+        data.generate(held_out, root / "held_out", workers),
+    )
+
+
+def _recorded(args: argparse.Namespace, config: BagelConfig, root: Path) -> tuple[data.Walks, data.Walks]:
+    table = read_table(args.actions)
+    recording = recorded.open_recording(args.source, table)
+    return recorded.read(recording, table, config.walk.history + 1, partial(fit, config=config), root)

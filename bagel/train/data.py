@@ -11,7 +11,7 @@ import multiprocessing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from rich.progress import track
 
 from world import models
 from world.errors import ModelError
-from world.phrases import MOVES, move_in, sayable
+from world.phrases import MOVES, PHRASES, move_in, sayable
 from world.questions import THINGS
 from world.types import NamingWorld, State
 from world.walks import HELD_OUT, Stroll, bumped
@@ -56,15 +56,19 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Walks:
-    """W walks of L frames: frames uint8 [W, L, height, width, 3], actions [W, L - 1], scenes [W], poses [W, L, 5],
-    sights [W, L, T, 3] of the T things that one may ask about."""
+    """W walks of L frames through the places `names`, with one of the actions `wordings` between two frames.
 
-    config: DataConfig
-    frames: NDArray[np.uint8]
-    actions: NDArray[np.int64]  # into MOVES
-    scenes: NDArray[np.int64]  # into config.scenes
-    poses: NDArray[np.float32]  # x, y, yaw, pitch, object_yaw
-    sights: NDArray[np.float32]  # of THINGS: share of the picture (0 where unseen), x, distance
+    What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], and sights
+    [W, L, T, 3] of the T things that one may ask about.
+    """
+
+    names: tuple[str, ...]
+    wordings: tuple[tuple[str, ...], ...]  # what is said for an action, the usual words first
+    frames: NDArray[np.uint8]  # [W, L, height, width, 3]
+    actions: NDArray[np.int64]  # [W, L - 1] into wordings
+    scenes: NDArray[np.int64]  # [W] into names
+    poses: NDArray[np.float32] | None = None  # x, y, yaw, pitch, object_yaw
+    sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance
 
 
 def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
@@ -74,7 +78,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     """
     done = directory / "walks.json"
     if done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
-        return _open(config, directory, "c")
+        return _open(config, directory)
     directory.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     shape = _first(config).frame.shape
@@ -94,14 +98,18 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
             for _ in track(pool.imap_unordered(_walk_chunk, tasks), "walks", total=len(tasks)):
                 pass
     done.write_text(json.dumps(asdict(config)))
-    return _open(config, directory, "c")
+    return _open(config, directory)
 
 
-def _open(config: DataConfig, directory: Path, mode: Literal["r+", "c"]) -> Walks:
+def _open(config: DataConfig, directory: Path) -> Walks:
+    names = tuple(models.load_scene(address).name for address in config.scenes)
+    scenes = np.arange(config.num_walks) % len(names)
+    return Walks(names, tuple(PHRASES.values()), scenes=scenes, **_arrays(directory, "c"))
+
+
+def _arrays(directory: Path, mode: Literal["r+", "c"]) -> dict[str, NDArray[Any]]:
     names = ("frames", "actions", "poses", "sights")
-    frames, actions, poses, sights = (np.load(directory / f"{n}.npy", mmap_mode=mode) for n in names)
-    scenes = np.arange(config.num_walks) % len(config.scenes)
-    return Walks(config, frames, actions, scenes, poses, sights)
+    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in names}
 
 
 _worlds: dict[str, NamingWorld] = {}  # one a process: its renderer is costly to make
@@ -131,7 +139,7 @@ def _first(config: DataConfig) -> State:
 
 def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
     config, directory, first = task
-    walks = _open(config, directory, "r+")
+    arrays = _arrays(directory, "r+")
     for index in range(first, min(first + CHUNK, config.num_walks)):
         state = _start(config, index)
         rng, other = (np.random.default_rng(seed) for seed in (config.first_seed + index, (config.first_seed, index)))
@@ -150,10 +158,10 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
             states.append(_world(config.world).step([states[-1]], [action])[0])
             stopped = bumped(states[-2].pose, action, states[-1].pose)
             moves.append(MOVES.index(move))
-        walks.frames[index] = np.stack([s.frame for s in states])
-        walks.poses[index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
-        walks.actions[index] = moves
-        walks.sights[index] = _sights(_world(config.world), states)
+        arrays["frames"][index] = np.stack([s.frame for s in states])
+        arrays["poses"][index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
+        arrays["actions"][index] = moves
+        arrays["sights"][index] = _sights(_world(config.world), states)
 
 
 def _sights(world: NamingWorld, states: Sequence[State]) -> NDArray[np.float32]:

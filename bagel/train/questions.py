@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bagel.embed import grid_positions
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
-from bagel.train.data import Walks
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
 from world.questions import FARTHEST, QUESTIONS, SEEN, SEVERAL, THINGS, far_words
@@ -160,7 +160,7 @@ class Answering:
             len(row), dtype=torch.bool, device=und.device
         )
         config = model.config.language
-        rope = rotary(position, config.head_dim, config.rope_theta, und.dtype)
+        ropes = rotary(position, und.shape[1], config, und.dtype)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             # Plainly: on an H100 a run with torch's choice of kernel for these few masked rows turned to nan.
@@ -170,16 +170,16 @@ class Answering:
 
         gen = und[:, :0]
         for layer in model.transformer.layers:
-            und, gen = layer(und, gen, rope, attend)
+            und, gen = layer(und, gen, ropes, attend)
         logits = model.transformer.head(model.transformer.norm_und(und[:, -num_answer:]))
         there = torch.arange(num_answer, device=und.device) < asked.answer_rows[:, None] - 1
         return logits, asked.answer[:, 1:], there
 
 
-def present(walks: Walks, device: str) -> Tensor:
-    """bool [S, T]: which things the walks through each scene ever show."""
-    ever = walks.sights[..., SHARE].max(axis=1) > 0  # [W, T]
-    rows = [ever[walks.scenes == scene].any(axis=0) for scene in range(len(walks.config.scenes))]
+def present(sights: NDArray[np.float32], scenes: NDArray[np.int64], device: str) -> Tensor:
+    """bool [S, T]: which things the walks through each scene ever show, from [W, L, T, 3] and [W]."""
+    ever = sights[..., SHARE].max(axis=1) > 0  # [W, T]
+    rows = [ever[scenes == scene].any(axis=0) for scene in range(scenes.max() + 1)]
     return torch.from_numpy(np.stack(rows)).to(device)
 
 

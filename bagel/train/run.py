@@ -1,6 +1,6 @@
 """One training run: a step repeated until the time is up, its log, its saves, and going on where it stopped.
 
-On CUDA the step is captured once as a single graph and replayed: at this size a step costs less than its launches.
+On CUDA a small step is captured once as a single graph and replayed: it costs less than its launches.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class RunConfig:
     log_every: int = 20  # steps
     save_every: float = 240.0  # seconds
     resume: bool = False
+    graph: bool = True  # on CUDA: every step is the same work, and can be one graph
     team: Team = field(default_factory=Team)
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[i
         optimizer.load(load_file(state, device=str(optimizer.device)))
     start = int(optimizer.tensors["steps"].item())
     scale = torch.zeros((), device=optimizer.device)
-    call = _graphed(step, scale, optimizer) if optimizer.device.type == "cuda" else lambda: step(scale)
+    call = _graphed(step, scale, optimizer) if config.graph and optimizer.device.type == "cuda" else lambda: step(scale)
     began, end = time.monotonic(), config.began + 60 * config.minutes
     num, saved, spent = 0, began, 0.0
     log_path = config.out / "log.csv" if team.first else Path(os.devnull)

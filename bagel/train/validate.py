@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from bagel.train.autoencoder import psnr, sharpness
@@ -13,56 +14,58 @@ from bagel.train.data import Walks
 from bagel.train.questions import KINDS, Answering, Questions, present
 from bagel.weights import Checkpoint
 from bagel.world_model import BagelWorldModel
-from world import models
-from world.phrases import MOVES, move_in
 from world.recording import contact_sheet
-from world.types import Frame, Pose, State
+from world.types import Frame, Pose, Scene, Start, State, vocabulary
+from world.words import understand
 
 STEPS = 24  # of the model's own
 SHOWN = 3  # every so many steps are on the sheet
 
 
 def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
-    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps, by scene and for all, and the
-    sharpness of both (gradient energy over the truth's); the share of right answers, by kind of question and for all.
+    """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps (or as many as the walks have),
+    by scene and for all, and the sharpness of both (gradient energy over the truth's); where it is known what is seen,
+    the share of right answers, by kind of question and for all.
 
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
-    scenes = [models.load_scene(name) for name in walks.config.scenes]
-    moves = [[move_in(scenes[s], MOVES[a]) for a in row] for s, row in zip(walks.scenes, walks.actions, strict=True)]
+    steps = min(STEPS, walks.actions.shape[1])
+    table = [understand(words[0], vocabulary()) for words in walks.wordings]
+    moves = [[table[a] for a in row] for row in walks.actions]
     states = [
-        State(scenes[s], (frames[0],), (), Pose(), i)
+        State(Scene(walks.names[s], "", (Start("start", Pose(), frames[0]),)), (frames[0],), (), Pose(), i)
         for i, (s, frames) in enumerate(zip(walks.scenes, walks.frames, strict=True))
     ]
     dreams: list[list[Frame]] = [[state.frame] for state in states]
-    for t in range(STEPS):
+    for t in range(steps):
         states = model.step(states, [row[t] for row in moves])
         for dream, state in zip(dreams, states, strict=True):
             dream.append(state.frame)
     figures: dict[str, float] = {}
-    for t, name in ((1, "next"), (STEPS, f"after {STEPS}")):
+    for t, name in ((1, "next"), (steps, f"after {steps}")):
         dreamt, true = np.stack([dream[t] for dream in dreams]), np.ascontiguousarray(walks.frames[:, t])
         quality = psnr(torch.from_numpy(dreamt), torch.from_numpy(true))
-        by_scene = {s: quality[walks.scenes == i].mean().item() for i, s in enumerate(walks.config.scenes)}
+        by_scene = {s: quality[walks.scenes == i].mean().item() for i, s in enumerate(walks.names)}
         figures |= {f"{name} {scene}": value for scene, value in by_scene.items()}
         figures[name] = quality.mean().item()
         figures[f"sharpness {name}"] = sharpness(torch.from_numpy(dreamt), torch.from_numpy(true))
-    figures |= _answers(model.checkpoint, walks)
+    if walks.sights is not None:
+        figures |= _answers(model.checkpoint, walks, walks.sights)
     rows: list[Frame] = []
-    for i in range(len(scenes)):
+    for i in range(len(walks.names)):
         first = int(np.argmax(walks.scenes == i))
-        rows += [*walks.frames[first, : STEPS + 1 : SHOWN], *dreams[first][::SHOWN]]
-    Image.fromarray(contact_sheet(rows, columns=STEPS // SHOWN + 1)).save(sheet)
+        rows += [*walks.frames[first, : steps + 1 : SHOWN], *dreams[first][::SHOWN]]
+    Image.fromarray(contact_sheet(rows, columns=steps // SHOWN + 1)).save(sheet)
     return figures
 
 
-def _answers(checkpoint: Checkpoint, walks: Walks) -> dict[str, float]:
+def _answers(checkpoint: Checkpoint, walks: Walks, known: NDArray[np.float32]) -> dict[str, float]:
     """Shares of right answers to questions about the walks' pictures."""
     model, device = checkpoint.model, str(checkpoint.model.device)
     torch.manual_seed(0)
-    questions = Questions(checkpoint.tokenizer, walks.config.scenes, present(walks, device))
+    questions = Questions(checkpoint.tokenizer, walks.names, present(known, walks.scenes, device))
     pictures = torch.from_numpy(np.array(walks.frames)).to(device).flatten(0, 1)
-    sights = torch.from_numpy(np.array(walks.sights)).to(device).flatten(0, 1)
+    sights = torch.from_numpy(np.array(known)).to(device).flatten(0, 1)
     scenes = torch.from_numpy(walks.scenes).to(device).repeat_interleave(walks.frames.shape[1])
     asked = questions.draw(sights, scenes)
     right = Answering(model, checkpoint.tokenizer).right(pictures, asked)

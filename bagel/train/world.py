@@ -8,9 +8,10 @@ B windows, P predictions, N tokens a picture, C numbers a token, T rows, D width
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -29,13 +30,16 @@ from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
-from world.phrases import PHRASES
-from world.types import Action
+from world.types import vocabulary
+from world.words import understand
 
 # Measured on an H100 at head size 64: 0.29 ms forward, 0.86 with torch's own choice.
 FORWARD = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4, "fwd_num_stages": 3}
 
+MOST_WORDS = 96  # rows of a text
+
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names and Walks.wordings
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,31 @@ class WorldTraining:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
+def with_room(c: WorldTraining, tokenizer: Tokenizer, wordings: Sequence[Sequence[str]]) -> WorldTraining:
+    """Slots long enough for the longest of the sentences. Raises ValueError where one is too long to be a move."""
+    longest = max((words for row in wordings for words in row), key=lambda words: len(tokenizer.prompt(words)))
+    rows = len(tokenizer.prompt(longest))
+    if rows > MOST_WORDS:
+        raise ValueError(f"a move may take {MOST_WORDS} tokens and {longest!r} takes {rows}: say it more briefly")
+    return replace(c, words=max(c.words, rows))
+
+
 class Phrases:
     """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length.
 
     Where the place's name makes a text too long for `words` rows, it is left out.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, walk: WalkConfig, scenes: tuple[str, ...], words: int, device: str
-    ) -> None:
-        most = max(map(len, PHRASES.values()))
-        texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in PHRASES.values() for k in range(most)]
-        rows = [tokenizer.prompt(walk.words(scene, Action(phrase))) for scene, phrase in texts]
+    def __init__(self, tokenizer: Tokenizer, walk: WalkConfig, said: Said, words: int, device: str) -> None:
+        scenes, wordings = said
+        most = max(2, *map(len, wordings))
+        texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in wordings for k in range(most)]
+        rows = [tokenizer.prompt(walk.words(scene, understand(phrase, vocabulary()))) for scene, phrase in texts]
         bare = [tokenizer.prompt(phrase) for _, phrase in texts]
         rows = [row if len(row) <= words else short for row, short in zip(rows, bare, strict=True)]
         if (longest := max(map(len, rows))) > words:
             raise ValueError(f"the longest text takes {longest} rows and the layout gives {words}: raise `words`")
-        self.shape = (len(scenes) + 1, len(PHRASES), most)
+        self.shape = (len(scenes) + 1, len(wordings), most)
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self.ids = torch.tensor([row + [0] * (words - len(row)) for row in rows], device=device)
 
@@ -161,10 +173,9 @@ class Objective:
             kept.copy_(new)
         ids = torch.cat((self.marks.expand(b, -1), ids.flatten(1)), 1)
         und = model.embed_ids(F.pad(ids, (0, layout.num_und - ids.shape[1])))
-        config = model.config.language
-        rope = rotary(layout.positions(lengths), config.head_dim, config.rope_theta, gen.dtype)
+        ropes = rotary(layout.positions(lengths), und.shape[1], model.config.language, gen.dtype)
         for layer in model.transformer.layers:
-            und, gen = layer(und, gen, rope, self.attend)
+            und, gen = layer(und, gen, ropes, self.attend)
         return model.llm2vae(model.transformer.norm_gen(gen[:, gen.shape[1] // 2 :]))
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -208,14 +219,11 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     model.to(device, dtype)
     pictures = to_device(walks.frames, device)
     latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
-    moves, scenes, sights = (
-        torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes, walks.sights)
-    )
+    moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes))
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
-    phrases = Phrases(tokenizer, model.config.walk, walks.config.scenes, c.words, device)
+    phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
-    questions = Questions(tokenizer, walks.config.scenes, present(walks, device))
-    answering = Answering(model, tokenizer)
+    asking = _asking(model, tokenizer, walks, pictures, c)
     if cuda:
         for layer in model.transformer.layers:
             layer.compile(dynamic=False)
@@ -232,10 +240,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         value, predicted = objective.loss(past, latents[w, at + 1], ids, lengths, c)
         told = (lengths > 0)[..., None, None]  # without its words a prediction is of some other move
         own[w, at + 1] = torch.where(told, predicted.to(own.dtype), own[w, at + 1])
-        w = torch.randint(len(pictures), (c.questions,), device=device)
-        frame = torch.randint(pictures.shape[1], (c.questions,), device=device)
-        asked = questions.draw(sights[w, frame], scenes[w])
-        return value + c.answers * answering.loss(pictures[w, frame], asked)
+        return value if asking is None else value + c.answers * asking()
 
     optimizer = Optimizer(model, c.optimizer, _trainable(model, loss))
 
@@ -248,6 +253,25 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         return value.detach(), optimizer.step(scale)
 
     run(step, optimizer, runs, lambda step: sample(step, optimizer))
+
+
+def _asking(model: Bagel, tokenizer: Tokenizer, walks: Walks, pictures: Tensor, c: WorldTraining,
+            ) -> Callable[[], Tensor] | None:  # fmt: skip
+    """The loss of answering questions about `c.questions` of the pictures [W, L, H, W, 3], drawn at every call; None
+    where nobody knows what is seen."""
+    if walks.sights is None:
+        return None
+    device = pictures.device
+    sights, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.sights, walks.scenes))
+    questions = Questions(tokenizer, walks.names, present(walks.sights, walks.scenes, str(device)))
+    answering = Answering(model, tokenizer)
+
+    def loss() -> Tensor:
+        w = torch.randint(len(pictures), (c.questions,), device=device)
+        frame = torch.randint(pictures.shape[1], (c.questions,), device=device)
+        return answering.loss(pictures[w, frame], questions.draw(sights[w, frame], scenes[w]))
+
+    return loss
 
 
 def _trainable(model: Bagel, loss: Callable[[], Tensor]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,11 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 
 from agents.__main__ import main
 from agents.policy import PolicyAgent, read_checkpoint
-from agents.ppo import read_curve, train
+from agents.ppo import POLICY, read_curve, train
 from agents.recipe import Recipe
 from agents.sb3 import WorldVecEnv
 from agents.scoring import Chance, CopyLast, score
 from agents.study import spearman
-from agents.ways import fewest_moves
 from scenes.simulator import SimulatorWorld
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.errors import ModelError
@@ -27,6 +27,7 @@ from world.models import load_scene
 from world.task_env import TaskEnv
 from world.types import Action, Pose
 from world.vector_env import TaskVectorEnv
+from world.ways import fewest_moves
 
 TOY = Recipe("RotateObject", "tabletop", "tiny", places="named", num_envs=3, num_steps=4, batch_size=4, num_epochs=1)
 
@@ -70,26 +71,29 @@ def test_stable_baselines_finds_nothing_to_complain_about() -> None:
 
 def test_training_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     seen: list[int] = []
-    path = train(TOY, tmp_path, 12, watch=lambda point: seen.append(point.steps), model=ToyWorld())
+    assert train(TOY, tmp_path, 12, watch=lambda point: seen.append(point.steps), model=ToyWorld()) == 12
+    path = tmp_path / POLICY
     recipe, shape, tensors, steps = read_checkpoint(path)
     assert (recipe, steps, shape) == (TOY, 12, (128, 128, 3))
     weights = tensors["policy.action_net.weight"]
-    train(TOY, tmp_path, 24, snapshots=2, watch=lambda point: seen.append(point.steps), model=ToyWorld())
+    train(TOY, tmp_path, 24, watch=lambda point: seen.append(point.steps), model=ToyWorld())
     assert seen == [12, 24] == [point.steps for point in read_curve(tmp_path)]
     *_, after, steps = read_checkpoint(path)
     assert steps == 24
     assert not np.array_equal(after["policy.action_net.weight"], weights)
     assert float(after["adam.0.step"]) == 2 * float(tensors["adam.0.step"])
-    assert (tmp_path / "policy-24.safetensors").is_file()
     assert any(name.name.startswith("events.out.tfevents") for name in tmp_path.iterdir())
     train(TOY, tmp_path, 24, watch=lambda point: seen.append(point.steps), model=ToyWorld())
     assert seen == [12, 24]  # nothing was left to do
+    assert train(TOY, tmp_path, 36, model=ToyWorld(), until=time.time() - 1) == 24  # no time was left
     with pytest.raises(ValueError, match="another gamma: give another --out"):
         train(replace(TOY, gamma=0.5), tmp_path, 36, model=ToyWorld())
 
 
 def test_a_policy_acts_as_an_agent_and_equal_runs_are_equal(tmp_path: Path) -> None:
-    a, b = (train(TOY, tmp_path / name, 12, model=ToyWorld()) for name in "ab")
+    for name in "ab":
+        train(TOY, tmp_path / name, 12, model=ToyWorld())
+    a, b = (tmp_path / name / POLICY for name in "ab")
     first, second = read_checkpoint(a)[2], read_checkpoint(b)[2]
     assert all(np.array_equal(first[name], second[name]) for name in first)
     scene = load_scene("tabletop")
@@ -143,24 +147,40 @@ def test_ranks_are_compared() -> None:
     assert spearman([1, 1, 1], [3, 2, 1]) == 0.0
 
 
+STUDY = ["study", "--task", "RotateObject", "--scene", "tabletop", "--model", "tiny", "--seeds", "2"]
+STUDY += ["--rows", "2", "--rollout", "2", "--steps", "4", "--limit", "2", "--episodes", "2"]
+
+
 @pytest.mark.gl
-def test_the_study_trains_scores_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["study", "--task", "RotateObject", "--scene", "tabletop", "--model", "tiny", "--seeds", "2"]
-    command += ["--rows", "2", "--rollout", "2", "--steps", "4", "--limit", "2", "--episodes", "2"]
-    assert main([*command, "--out", str(tmp_path)]) == 0
+def test_a_study_stops_when_its_time_is_up_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*STUDY, "--processes", "1", "--out", str(tmp_path)]
+    assert main([*command, "--minutes", "0.0001"]) == 2
+    assert "give the same command more minutes" in capsys.readouterr().err
+    assert main(command) == 0
     told = capsys.readouterr().out
+    assert "after 4 of 4 steps" in told
     assert "rank correlation" in told
     found = json.loads((tmp_path / "study.json").read_text())
     assert set(found["table"]) == {"dream", "truth", "chance", "copying"}
     assert found["table"]["chance"]["success"]["count"] == 2
-    assert read_checkpoint(tmp_path / "dream-1" / "policy.safetensors")[0].model == "tiny"
-    assert read_checkpoint(tmp_path / "truth-1" / "policy.safetensors")[0].model == "sim"
+    assert len(found["dream_returns"]) == 2  # two seeds at one milestone
+    assert read_checkpoint(tmp_path / "dream-1" / "policy-4.safetensors")[0].model == "tiny"
+    assert read_checkpoint(tmp_path / "truth-1" / "policy-4.safetensors")[0].model == "sim"
     page = (tmp_path / "study.html").read_text()
     assert "trained in the simulator" in page
     assert page.count("<svg") == 1
-    written = (tmp_path / "dream-0" / "policy.safetensors").stat().st_mtime_ns
-    assert main([*command, "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "dream-0" / "policy.safetensors").stat().st_mtime_ns == written
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*/*.safetensors")}
+    assert main([*command, "--minutes", "0.0001"]) == 0  # nothing was left to train
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*/*.safetensors")} == written
+
+
+@pytest.mark.gl
+@pytest.mark.slow
+def test_a_study_in_several_processes_is_the_same_study(tmp_path: Path) -> None:
+    for processes in ("1", "2"):
+        assert main([*STUDY, "--processes", processes, "--out", str(tmp_path / processes)]) == 0
+    one, two = (json.loads((tmp_path / name / "study.json").read_text()) for name in ("1", "2"))
+    assert one == two
 
 
 @pytest.mark.gl

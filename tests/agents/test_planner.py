@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.casting import Role, caster
-from agents.likeness import LatentLikeness, PixelLikeness, likeness
-from agents.planner import PlannerAgent, Search, imagine
+from agents.planner import PlannerAgent, Search, imagine, likeness
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.env import BagelWorldEnv
 from world.types import Action, State
@@ -66,7 +65,7 @@ def test_a_planner_reaches_the_place_of_a_picture_and_plans_alike_under_one_seed
 
     def walked() -> list[object]:
         env = BagelWorldEnv(world, SCENE)
-        agent = PlannerAgent(world, SCENE, PixelLikeness.to(goal), Search("cem", 3, 40, elites=6), seed=1)
+        agent = PlannerAgent(world, SCENE, likeness("pixels", goal, world), Search("cem", 3, 40, elites=6), seed=1)
         frame, info = env.reset(seed=1, options={"start": "door"})
         choices: list[object] = []
         for _ in range(3):
@@ -89,30 +88,21 @@ def test_a_planner_may_seek_the_goal_that_the_environment_shows() -> None:
         caster(Role("planner"), SCENE, world)(0).act(SCENE.starts[0].frame, {})
 
 
-def test_likeness_is_zero_at_the_goal_and_less_elsewhere() -> None:
-    world = ToyWorld()
-    states = world.reset([SCENE, SCENE.starting_at("window")], [0, 0])
-    here, elsewhere = PixelLikeness.to(states[0].frame)([], [], states)
-    assert here == 0
-    assert -1 < elsewhere < -0.05
-
-
 def test_a_dreamer_likens_by_the_latents_that_it_draws_with() -> None:
     from world import models
 
     model, scene = models.load("tiny", device="cpu"), models.load_scene("studio")
-    reward = likeness("latents", scene.starts[0].frame, model, scene)
-    assert isinstance(reward, LatentLikeness)
+    reward = likeness("latents", scene.starts[0].frame, model)
     start = model.reset([scene] * 2, [1, 1])
     actions = [scene.actions[0], scene.actions[FORWARD]]
     still, gone = reward(start, actions, model.step(start, actions))
     model.close()
-    assert gone < still < 0
+    assert gone < still < 1
 
 
 def test_a_world_without_latents_is_told_to_compare_pixels() -> None:
     with pytest.raises(ValueError, match="--eyes pixels"):
-        LatentLikeness.to(SCENE.starts[0].frame, ToyWorld(), SCENE)
+        likeness("latents", SCENE.starts[0].frame, ToyWorld())
 
 
 @pytest.mark.parametrize(

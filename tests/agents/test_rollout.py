@@ -22,8 +22,9 @@ from agents.simple import ScriptedAgent
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.env import BagelWorldEnv
-from world.plan import Plan
-from world.recording import frame_digest
+from world.journal import Journal
+from world.plan import Plan, Step
+from world.recording import frame_digest, save_walk
 from world.scripting import parse_plan
 from world.session import Session, save_session
 
@@ -173,6 +174,28 @@ def test_a_session_with_sentences_becomes_text(tmp_path: Path) -> None:
     assert main(["convert", str(path), "--out", str(tmp_path / "out")]) == 0
     actions = [list(e.actions) for e in loaded(tmp_path / "out", "toy-sessions-toy-v0").iterate_episodes()]
     assert actions == [["move forward", "open the door"]] * 2
+
+
+def test_a_journal_of_the_window_and_the_log_of_a_walk_become_episodes(tmp_path: Path) -> None:
+    (states, scene) = ToyWorld().reset([toy_scene()], [3]), toy_scene()
+    for action in scene.actions[1:4]:
+        states += ToyWorld().step(states[-1:], [action])
+    moves = list(scene.actions[1:4])
+    *_, log = save_walk(tmp_path, ToyWorld().spec, states, moves)
+    digests = tuple(frame_digest(state.frame) for state in states)
+    steps = (Step(0, None), *(Step(i, move) for i, move in enumerate(moves)))
+    Journal(tmp_path / "window.ndjson", Session("toy", scene, Plan(steps, 3), (3,), digests=(digests,))).close()
+    for path in (log, tmp_path / "window.ndjson"):
+        out = tmp_path / f"of {path.stem}"
+        assert main(["convert", str(path), "--out", str(out)]) == 0
+        (episode,) = loaded(out, "toy-sessions-toy-v0").iterate_episodes()
+        assert tuple(frame_digest(frame) for frame in episode.observations) == digests
+
+
+def test_what_tells_of_no_walk_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "walk.ndjson").write_text('{"kind": "bagel-world walk"}\n')
+    assert main(["convert", str(tmp_path / "walk.ndjson"), "--out", str(tmp_path / "out")]) == 2
+    assert "tells of no walk ('scene')" in capsys.readouterr().err
 
 
 def test_what_was_cloned_from_a_dataset_acts_as_its_author(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from bagel.__main__ import main
 from bagel.attention import attention
 from bagel.config import RELEASE
+from bagel.generate import Conversation
 from bagel.kernels import KERNELS, choose
 from bagel.plan import frame_bytes
 from bagel.weights import Checkpoint
@@ -38,6 +40,22 @@ def test_inspect_tells_which_attention_runs(golden, capsys: pytest.CaptureFixtur
 def test_a_remembered_picture_of_512_costs_what_the_spec_says() -> None:
     assert round(frame_bytes(RELEASE, (512, 512)) / 2**20) == 131
     assert round(frame_bytes(RELEASE, (1024, 1024)) / 2**20) == 492
+
+
+def test_remembered_pictures_cost_no_more_than_that_and_are_held_once(
+    checkpoint: Checkpoint, pictures: list[Image.Image]
+) -> None:
+    conversation, sizes = Conversation(checkpoint), []
+    for picture in pictures:
+        conversation = conversation.picture(picture)
+        sizes.append(conversation.painted_size())
+    conversation = conversation.text("turn left")
+    held = {s.untyped_storage().data_ptr(): s.untyped_storage().nbytes() for s in conversation.cfg_text.segments}
+    words = conversation.gen.segments[-1].untyped_storage()
+    in_float32 = 2 * sum(frame_bytes(checkpoint.config, size) for size in sizes)
+    assert sum(held.values()) == in_float32
+    shared = {s.untyped_storage().data_ptr() for s in conversation.gen.segments}
+    assert shared == held.keys() | {words.data_ptr()}
 
 
 @pytest.mark.gpu

@@ -135,7 +135,7 @@ def test_the_plan_of_three_cards_fits_in_bfloat16_and_says_how_to_run_it(capsys:
 def test_the_plan_of_one_small_card_packs_or_says_how_slow_it_will_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "7b", "--gpus", "12"]) == 0
     out = capsys.readouterr().out
-    assert "nf4      one       10.0 GiB of weights" in out
+    assert "nf4      one             10.0 GiB of weights" in out
     assert "stay in the computer's memory: an evaluation waits about" in out
     assert main(["inspect", "7b", "--gpus", "much"]) == 2
     assert "--gpus are memories in GiB" in capsys.readouterr().err

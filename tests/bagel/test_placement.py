@@ -11,7 +11,7 @@ from bagel.__main__ import main
 from bagel.bundle import Bundle
 from bagel.crew import Crew, as_it_is
 from bagel.generate import Conversation, ask
-from bagel.placement import GIB, Loading, Parallel, Placement, arrange, split_layers
+from bagel.placement import GIB, Loading, Parallel, Placement, arrange, divide, split_layers
 from bagel.verify import run_case
 from bagel.weights import Checkpoint, load
 from world.errors import CancelledError, ModelError
@@ -77,7 +77,11 @@ def test_what_stays_away_is_announced_with_its_price(golden: Path, caplog: pytes
     assert "every evaluation waits about" in caplog.text
 
 
-@pytest.fixture(scope="module", params=[("tensor", 2), ("tensor", 3), ("guidance", 2), ("guidance", 3)], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[("tensor", 2), ("tensor", 3), ("guidance", 3), ("guidance+tensor", 4)],
+    ids=str,
+)
 def crew(request: pytest.FixtureRequest, golden: Path) -> Iterator[Crew[Checkpoint]]:
     parallel: Parallel
     parallel, count = request.param
@@ -123,10 +127,10 @@ def test_what_a_mate_cannot_load_is_said_and_no_process_stays(golden: Path) -> N
         Crew(golden, None, Loading(devices=("cpu", "abacus"), parallel="guidance"), as_it_is)
 
 
-def test_divided_matrices_are_not_compiled_and_that_is_said(golden: Path) -> None:
-    how = Loading(devices=("cpu", "cpu"), parallel="tensor", compile=True)
-    with pytest.raises(ValueError, match="leave out --compile"):
-        Crew(golden, None, how, as_it_is)
+def test_guidance_and_tensor_together_need_an_even_number_of_cards_from_four_on() -> None:
+    assert [divide("guidance+tensor", count) for count in (4, 6, 8)] == [(2, 2), (3, 2), (2, 4)]
+    with pytest.raises(ValueError, match="takes 4, 6, 8"):
+        divide("guidance+tensor", 3)
 
 
 def test_the_command_line_takes_devices(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,3 +163,19 @@ def test_layers_that_visit_a_card_give_the_same(
     away.model.transformer.layers[1].cpu()
     arrange(away.model.transformer, Placement(cuda, (cuda,) * 2, frozenset({1})))
     torch.testing.assert_close(painted(away, pictures[0]).cpu(), painted(checkpoint, pictures[0]), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("parallel", "count"), [("tensor", 2), ("guidance", 2), ("guidance+tensor", 4), ("layers", 2)])
+def test_several_cards_paint_what_one_card_paints(
+    golden: Path, pictures: list[Image.Image], parallel: Parallel, count: int
+) -> None:
+    if torch.cuda.device_count() < count:
+        pytest.skip(f"needs {count} cards")
+    alone = painted(load(golden, "cuda", torch.float32), pictures[0]).cpu()
+    how = Loading("float32", devices=tuple(f"cuda:{i}" for i in range(count)), parallel=parallel)
+    crew = Crew(golden, None, how, as_it_is)
+    try:
+        torch.testing.assert_close(crew.run(painted, pictures[0]).cpu(), alone, rtol=2e-3, atol=2e-3)
+    finally:
+        crew.close()

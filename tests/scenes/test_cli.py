@@ -51,6 +51,8 @@ def test_walk_leaves_video_sheet_and_poses(tmp_path: Path, how: list[str]) -> No
         (["walk", "--scene", "studio", "--script", "/open the door/"], "reads no sentences"),
         (["evaluate", "--model", "nothing"], "no model at"),
         (["evaluate", "--model", "sim", "--scenes", "cellar"], "no scene"),
+        (["evaluate", "--model", "sim", "--eyes", "tiny"], "give --task as well"),
+        (["evaluate", "--model", "sim", "--task", "ReachGoal", "--judged-by", "judge"], "judged_by is one of"),
         (["evaluate", "--model", "sim", "--scenes", "studio", "studio:door"], "'studio' is there already"),
         (["compare", "tiny"], "two or more"),
         (["compare", "tiny", "tiny"], "two or more different"),

@@ -45,3 +45,20 @@ def test_samples_are_kept_apart_by_scene() -> None:
 def test_a_half_life_is_where_the_lead_has_halved(advantage: list[float], life: float) -> None:
     estimate = estimates.half_life(np.array([advantage, advantage]), (1, 2, 4, 8))
     assert (estimate.value, estimate.low, estimate.high, estimate.count) == pytest.approx((life, life, life, 2))
+
+
+def test_a_correlation_is_of_all_values_of_all_rows() -> None:
+    rng = np.random.default_rng(2)
+    one, other = rng.normal(size=(6, 5)), rng.normal(size=(6, 5))
+    found = estimates.correlation(one, one + other)
+    assert found.value == pytest.approx(np.corrcoef(one.ravel(), (one + other).ravel())[0, 1])
+    assert found.low < found.value < found.high
+    assert estimates.correlation(one, np.ones((6, 5))).value == 0.0
+
+
+def test_the_area_under_the_curve_counts_pairs_of_all_rows() -> None:
+    values, true = np.array([[0.1, 0.9], [0.4, 0.4]]), np.array([[False, True], [True, False]])
+    found = estimates.auc(values, true)
+    assert found.value == (1 + 1 + 1 + 0.5) / 4  # 0.9 and 0.4 over 0.1 and 0.4
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert estimates.auc(values, np.ones((2, 2), bool)).value == 0.5

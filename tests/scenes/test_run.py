@@ -37,7 +37,7 @@ class Toy(ToyWorld):
     past that it has forgotten a little differently."""
 
     def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(frozenset({"free_text", "context"}))
         self.batches: list[int] = []
         self._read: set[bytes] = set()
         self._seconds = seconds
@@ -142,10 +142,13 @@ def test_views_are_made_from_the_start_and_its_nearest_views(
 ) -> None:
     out = tmp_path / "out"
     assert run("(left*90deg @view)*4", photo, out, "--views") == 0
-    assert sorted(p.name for p in (out / "views" / "seed-0").iterdir()) == ["0006.png", "0012.png", "0018.png"]
+    assert len([*(out / "views" / "seed-0").iterdir()]) == 23  # of 24 steps the last one shows the start
+    assert [row["step"] for row in json.loads((out / "metrics.json").read_text())["views"]["steps"]] == [6, 12, 18]
     for i, yaw in ((6, 90), (12, -180), (18, -90)):
         seen = np.asarray(Image.open(out / "views" / "seed-0" / f"{i:04d}.png")).astype(int)
-        assert np.abs(seen - draw(Pose(yaw=yaw), 0, i + 1)).max() < 16  # the toy turns by whatever is asked
+        assert np.abs(seen - draw(Pose(yaw=yaw), 0, i + 1)).max() < 16  # the toy turns from view to view
+    with Image.open(out / "views" / "walk.gif") as gif:
+        assert gif.n_frames == 24  # type: ignore[attr-defined]
     shots = json.loads((out / "views" / "transforms.json").read_text())["frames"]
     assert all((out / "views" / shot["file_path"]).exists() for shot in shots)
     capsys.readouterr()
@@ -181,7 +184,7 @@ def test_in_a_scene_the_truth_is_told_beside(tmp_path: Path, monkeypatch: pytest
         (["missing.json"], "no session missing.json"),
         (["wait", "--views"], "never leaves its start"),
         (["/open/", "--scene", "studio", "--model", "sim"], "reads no sentences"),
-        (["left", "--scene", "studio", "--model", "sim", "--views"], "no view can be asked for"),
+        (["left", "--scene", "studio", "--model", "sim", "--views"], "views need a BAGEL checkpoint"),
         (["left", "--preset", "best"], "no preset 'best'"),
     ],
 )

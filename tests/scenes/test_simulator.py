@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from scenes.library import load_scene, scene_names
+from scenes.many_eyes import ManyEyes
 from scenes.metrics import psnr
 from scenes.simulator import EYES, HISTORY, LAYOUT_SEEDS, SimulatorWorld
 from world import models
@@ -205,3 +206,14 @@ def test_a_view_needs_no_walking(world: SimulatorWorld) -> None:
     north, south = world.view(scene, [Pose(yaw=90), Pose(yaw=-90)])
     assert psnr(north[None], south[None])[0] < 20
     assert world.view(scene, []) == []
+
+
+@pytest.mark.slow
+def test_several_processes_draw_the_same_frames() -> None:
+    alone, together = SimulatorWorld(32), ManyEyes(2, 32)
+    scenes = [load_scene("gallery"), load_scene("tabletop"), load_scene("maze")]
+    actions = [scene.actions[1] for scene in scenes]
+    one, other = (world.step(world.reset(scenes, [0, 1, 2]), actions) for world in (alone, together))
+    assert [state.digest() for state in one] == [state.digest() for state in other]
+    for world in (alone, together):
+        world.close()

@@ -171,6 +171,13 @@ class BadPreview(ToyWorld):
         return super().step(states, actions)
 
 
+class BadContext(ToyWorld):
+    """Looks at where it is alone."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset({"free_text", "context"}))
+
+
 class BadLeaving(BadPreview):
     """Mixes its rows up when one of them leaves."""
 
@@ -207,6 +214,7 @@ BROKEN: list[tuple[str, Callable[[], WorldModel]]] = [
     ("free_text", BadFreeText),
     ("ask", BadAsk),
     ("preview", BadPreview),
+    ("context", BadContext),
     ("preview", BadLeaving),
     ("values", BadHandles),
     ("old_states_stay", BadBuffer),

@@ -103,6 +103,7 @@ def states(draw: Any) -> State:
         draw(st.integers(0, 2**63 - 1)),
         draw(st.integers(0, 2**40)),
         tuple(draw(st.one_of(st.just([]), st.lists(memories, **several)))),
+        draw(st.booleans()),
     )
 
 

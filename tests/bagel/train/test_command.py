@@ -2,37 +2,17 @@
 
 import csv
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bagel.__main__ import TINY, main
+from bagel.__main__ import main
 from bagel.train.data import HELD_OUT, DataConfig, generate
 from world import models
 from world.phrases import MOVES, move_in
 from world.types import vocabulary
-
-SMALL = {
-    "llm_config.json": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
-    "vit_config.json": {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
-    "ae_config.json": {"ch": 4, "ch_mult": [1, 1, 1, 1], "norm_groups": 2},
-}
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """The shipped config, as small as it goes."""
-    directory = tmp_path / "config"
-    directory.mkdir()
-    for path in [*TINY.glob("*.json"), TINY / "merges.txt"]:
-        shutil.copy(path, directory)
-    for name, sizes in SMALL.items():
-        path = directory / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | sizes))
-    return directory
 
 
 @pytest.mark.gl
@@ -65,6 +45,7 @@ def test_walks_hold_moves_that_can_only_be_said(tmp_path: Path) -> None:
     said = walks.actions >= len(vocabulary())
     assert 0.2 < said.mean() < 0.8
     turns = np.array([move_in(models.load_scene("tabletop"), MOVES[a]).yaw for a in walks.actions.flat])
+    assert walks.poses is not None
     turned = np.diff(walks.poses[..., 2], axis=1).flatten()
     assert np.abs((turned - turns + 180) % 360 - 180).max() < 1e-3
     assert np.abs(walks.poses[..., 3]).max() <= 60

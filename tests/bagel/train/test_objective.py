@@ -50,7 +50,7 @@ def test_a_packed_window_predicts_what_the_sampler_would(checkpoint: Checkpoint,
 
 def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
     walk = dataclasses.replace(checkpoint.config.walk, prompt="{scene}: {action}")
-    phrases = Phrases(checkpoint.tokenizer, walk, ("studio", "garden"), 40, "cpu")
+    phrases = Phrases(checkpoint.tokenizer, walk, (("studio", "garden"), tuple(PHRASES.values())), 40, "cpu")
     plain = WorldTraining(drop_words=0, drop_scene=0, other_words=0)
     ids, lengths = phrases.draw(torch.tensor([1]), torch.tensor([[3, 1]]), plain)
     read = [checkpoint.tokenizer.decode(row[1 : n - 1].tolist()) for row, n in zip(ids[0], lengths[0], strict=True)]
@@ -64,7 +64,7 @@ def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
 
 def test_a_text_that_does_not_fit_is_refused(checkpoint: Checkpoint) -> None:
     with pytest.raises(ValueError, match="raise `words`"):
-        Phrases(checkpoint.tokenizer, checkpoint.config.walk, ("studio",), 4, "cpu")
+        Phrases(checkpoint.tokenizer, checkpoint.config.walk, (("studio",), tuple(PHRASES.values())), 4, "cpu")
 
 
 def test_every_move_has_phrases_of_its_own() -> None:
@@ -86,7 +86,8 @@ def test_all_phrases_of_a_move_mean_the_same(move: str) -> None:
 
 def test_all_phrases_fit_the_windows_of_the_shipped_model() -> None:
     tokenizer, walk = Tokenizer.from_directory(TINY), read_config(TINY).walk
-    Phrases(tokenizer, walk, ("studio", "gallery", "garden", "tabletop", "maze"), WorldTraining().words, "cpu")
+    scenes = ("studio", "gallery", "garden", "tabletop", "maze")
+    Phrases(tokenizer, walk, (scenes, tuple(PHRASES.values())), WorldTraining().words, "cpu")
 
 
 def test_times_lie_in_the_unit_interval_and_some_are_pure_noise() -> None:

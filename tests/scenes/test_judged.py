@@ -1,0 +1,92 @@
+"""Tasks judged in a dream, held against the simulator's poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from scenes import judged
+from scenes.dreaming import CopyLastFrame
+from scenes.estimates import ALL, Figures
+from scenes.evaluate import of_task
+from scenes.judged import Attempts
+from scenes.simulator import SimulatorWorld
+from scenes.trial import SUITES, Trial
+from world import models
+from world.tasks import TaskSettings
+from world.types import Scene, WorldModel
+
+TURN = TaskSettings("RotateObject", judged_by="picture")
+
+
+@pytest.fixture(scope="module")
+def truth() -> Iterator[SimulatorWorld]:
+    world = SimulatorWorld(32)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="module")
+def tabletop() -> Scene:
+    return models.load_scene("tabletop")
+
+
+@pytest.fixture(scope="module")
+def turned(truth: SimulatorWorld, tabletop: Scene) -> list[Attempts]:
+    return judged.attempts(truth, [models.load_scene("studio"), tabletop], TURN, 4)
+
+
+def values(model: WorldModel, tried: list[Attempts]) -> dict[str, float]:
+    figures: Figures = judged.measure(model, tried)
+    return {key: row[ALL].value for key, row in figures.items()}
+
+
+@pytest.mark.gl
+def test_scenes_that_have_nothing_for_the_task_are_left_out(turned: list[Attempts], truth: SimulatorWorld) -> None:
+    assert [tried.scene.name for tried in turned] == ["tabletop"]
+    assert 0 < turned[0].done.mean() < 1  # walks lead away from the goal, and back
+    with pytest.raises(ValueError, match="nothing to turn"):
+        judged.attempts(truth, [models.load_scene("studio")], TURN, 2)
+
+
+@pytest.mark.gl
+def test_true_pictures_are_judged_better_than_a_world_in_which_nothing_moves(
+    turned: list[Attempts], truth: SimulatorWorld
+) -> None:
+    true, still = values(truth, turned), values(CopyLastFrame(), turned)
+    assert true["task_auc"] == true["task_auc_true"] > 0.8
+    assert true["task_reward_kept"] == pytest.approx(1.0)
+    assert still["task_reward"] == still["task_reward_kept"] == 0.0  # it earns the same whatever is done
+    assert still["task_auc"] == 0.5  # what it shows is as good as the goal, always
+    assert still["task_auc_true"] == true["task_auc_true"]
+
+
+@pytest.mark.gl
+def test_poses_that_add_up_are_true_where_nothing_is_in_the_way(turned: list[Attempts]) -> None:
+    by_pose = [replace(tried, settings=TaskSettings("RotateObject")) for tried in turned]
+    assert values(CopyLastFrame(), by_pose) == pytest.approx({"task_reward": 1.0, "task_verdict": 1.0})
+
+
+@pytest.mark.gl
+def test_what_is_new_is_judged_without_a_verdict(truth: SimulatorWorld, tabletop: Scene) -> None:
+    found = values(truth, judged.attempts(truth, [tabletop], TaskSettings("Explore"), 2))
+    assert found.keys() == {"task_reward", "task_reward_kept", "task_reward_true"}
+
+
+@pytest.mark.gl
+def test_a_judge_that_cannot_answer_is_told_in_words(truth: SimulatorWorld, tabletop: Scene) -> None:
+    settings = TaskSettings("FindObject", judged_by="judge", eyes="tiny")
+    tried = judged.attempts(truth, [tabletop], settings, 1)
+    nothing = Trial(SUITES["guard"], (), (), {}, (), (), (), (), tuple(tried))
+    figures, notes = of_task(truth, nothing, lambda text: None)
+    assert figures == {}
+    assert "not learned to answer" in notes[0]
+
+
+def test_pictures_have_no_true_poses() -> None:
+    photo = Scene("harbour", "", models.load_scene("studio").starts)
+    with pytest.raises(ValueError, match="pictures have none"):
+        judged.attempts(SimulatorWorld(32), [photo], TURN, 2)
+    assert judged.measure(CopyLastFrame(), []) == {}
