@@ -15,6 +15,7 @@ import pytest
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command lines do
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 RENDERS = """
 import mujoco

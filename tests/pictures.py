@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command lines do
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from PIL import Image
 

@@ -152,6 +152,7 @@ STUDY += ["--rows", "2", "--rollout", "2", "--steps", "4", "--limit", "2", "--ep
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_a_study_stops_when_its_time_is_up_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*STUDY, "--processes", "1", "--out", str(tmp_path)]
     assert main([*command, "--minutes", "0.0001"]) == 2
