@@ -185,11 +185,11 @@ class Buffer:
 
     def _run(self, attend: Attend) -> Tensor:
         gen = self.model.embed_latents(self.x_t, self.t, self.grid)
-        und = self.markers.repeat(len(gen), 1, 1)
         positions = self.positions.expand(-1, 2 + self.x_t.shape[1])  # a picture takes one position
         und_rope, gen_rope = rotary(positions, 2, self.model.transformer.config, gen.dtype)
         layers = [layer for layer in self.model.transformer.layers if isinstance(layer, Layer)]
-        with self.streams.beside():
+        with self.streams.beside():  # what one stream alone reads is made on it: its memory is used again in its order
+            und = self.markers.repeat(len(gen), 1, 1)
             und_q = self._store(0, 0, *layers[0].und.queries(und, und_rope))
         gen_q = self._store(0, 2, *layers[0].gen.queries(gen, gen_rope))
         for i, (layer, following) in enumerate(pairwise(layers)):
