@@ -1,7 +1,7 @@
 """One client's socket: a request is sent until it is answered, across deaths of the server, or until its time is over.
 
-A DEALER that queues nothing while nobody listens: what is sent again is decided here, and every request bears a key by
-which the server knows it.
+Nothing is sent while nobody listens: what is sent again is decided here, and every request bears a key by which the
+server knows it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -56,8 +56,7 @@ class Link:
         self._number = 0
         self._lock = threading.Lock()
         self._cancel = threading.Event()
-        self._socket: zmq.Socket[bytes] | None = None
-        self._monitor: zmq.Socket[bytes] | None = None
+        self._dealer: Dealer | None = None
         self._pid = 0
 
     def next_number(self) -> int:
@@ -89,18 +88,16 @@ class Link:
     def close(self) -> None:
         """May be called twice; a later exchange connects again."""
         with self._lock:
-            if self._socket is not None and self._monitor is not None and self._pid == os.getpid():
-                self._socket.disable_monitor()
-                self._monitor.close(0)
-                self._socket.close()
-            self._socket = self._monitor = None
+            if self._dealer is not None and self._pid == os.getpid():
+                self._dealer.close()
+            self._dealer = None
 
     def _exchange(self, number: int, make: Making, timeout: float, on_preview: OnMessage) -> Answer:
         deadline = time.monotonic() + timeout
-        socket, monitor = self._open()
+        dealer = self._open()
         poller = zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(monitor, zmq.POLLIN)
+        poller.register(dealer.socket, zmq.POLLIN)
+        poller.register(dealer.monitor, zmq.POLLIN)
         whole, resend_at, pause = False, 0.0, FIRST_RESEND
         while True:
             self.watch()
@@ -109,14 +106,18 @@ class Link:
             now = time.monotonic()
             if now >= deadline:
                 raise LinkError(f"no answer from {self.endpoint.url} within {timeout:g} s: {self.state}")
-            if now >= resend_at and self._send(make(whole, max(1, round(1000 * (deadline - now))))):
+            if (
+                now >= resend_at
+                and dealer.connected
+                and dealer.send(make(whole, max(1, round(1000 * (deadline - now)))))
+            ):
                 resend_at, pause = now + pause, min(2 * pause, LAST_RESEND)
             ready = dict(poller.poll(_SLICE))
-            if monitor in ready and self._look(monitor):
+            if dealer.monitor in ready and self._look(dealer):
                 resend_at = 0.0  # a new connection: whatever was sent before is lost
-            if socket not in ready:
+            if dealer.socket not in ready:
                 continue
-            parts = [frame.buffer for frame in socket.recv_multipart(copy=False)]
+            parts = [frame.buffer for frame in dealer.socket.recv_multipart(copy=False)]
             reply = self._read(parts, number)
             match reply:
                 case None:
@@ -147,65 +148,77 @@ class Link:
             raise LinkError(f"{self.endpoint.url} did not understand: {reply.words}")
         return reply if (reply.session, reply.number) == (self.session, number) else None
 
-    def _look(self, monitor: zmq.Socket[bytes]) -> bool:
+    def _look(self, dealer: Dealer) -> bool:
         """Takes in what became of the connection; whether there is a new one."""
-        connected = False
-        while monitor.poll(0):
-            event = parse_monitor_message(monitor.recv_multipart())["event"]
+        anew = False
+        for event in dealer.events():
             if event == zmq.Event.HANDSHAKE_SUCCEEDED:
-                connected, self.state = True, "it is connected, but does not answer"
+                anew, self.state = True, "it is connected, but does not answer"
             elif event == zmq.Event.DISCONNECTED:
-                connected = False
+                anew = False
                 if "key" not in self.state:
                     self.state = "the connection was lost, and nobody listens there now"
             else:
                 self.state = "it wants a key: add ?key=FILE to the address"
                 if self.endpoint.key:
                     self.state = f"it does not take the key {self.endpoint.key}"
-        return connected
+        return anew
 
-    def _send(self, parts: Sequence[Buffer]) -> bool:
-        """False while there is nobody to send to."""
-        socket, _ = self._open()
+    def _give_up(self, number: int) -> None:
+        if self._dealer is not None and self._dealer.connected:
+            with contextlib.suppress(zmq.ZMQError):
+                self._dealer.send([wire.encode(wire.Cancel(session=self.session, number=number))])
+
+    def _open(self) -> Dealer:
+        if self._dealer is None or self._pid != os.getpid():
+            self._pid = os.getpid()  # a fork has no use for its parent's socket
+            self._dealer = Dealer(zmq.Context.instance(), self.endpoint)
+        return self._dealer
+
+
+class Dealer:
+    """A socket that connects to a server, again and again, and one that tells what becomes of the connection.
+
+    It does without ZMQ_IMMEDIATE, with which a reply that is not read yet is lost when the server leaves; so nothing
+    should be sent unless `connected`.
+    """
+
+    def __init__(self, context: zmq.Context, endpoint: Endpoint) -> None:
+        """Raises WorldError where a key is named and cannot be read."""
+        self.connected = False
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+        self.socket.linger = 100
+        self.socket.sndhwm = self.socket.rcvhwm = HIGH_WATER
+        self.socket.reconnect_ivl, self.socket.reconnect_ivl_max = RECONNECT
+        self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = HEARTBEAT, 3 * HEARTBEAT
+        if endpoint.key:
+            try:
+                key = read_client_key(Path(endpoint.key))
+            except BaseException:
+                self.socket.close()
+                raise
+            self.socket.curve_serverkey = key.server
+            self.socket.curve_publickey, self.socket.curve_secretkey = key.public, key.secret
+        self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(_EVENTS)
+        self.socket.connect(endpoint.url)
+
+    def send(self, parts: Sequence[Buffer]) -> bool:
+        """Never waits; False where too much has been sent already."""
         try:
-            socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
+            self.socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return False
         return True
 
-    def _give_up(self, number: int) -> None:
-        if self._socket is None:
-            return
-        with contextlib.suppress(zmq.ZMQError):
-            self._send([wire.encode(wire.Cancel(session=self.session, number=number))])
+    def events(self) -> Iterator[int]:
+        """What became of the connection since it was asked last, as numbers of zmq.Event."""
+        while self.monitor.poll(0):
+            event = parse_monitor_message(self.monitor.recv_multipart())["event"]
+            self.connected = event == zmq.Event.HANDSHAKE_SUCCEEDED
+            yield event
 
-    def _open(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-        if self._socket is not None and self._monitor is not None and self._pid == os.getpid():
-            return self._socket, self._monitor
-        self._pid = os.getpid()  # a fork has no use for its parent's socket
-        self._socket, self._monitor = dealer_to(zmq.Context.instance(), self.endpoint)
-        return self._socket, self._monitor
-
-
-def dealer_to(context: zmq.Context, endpoint: Endpoint) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-    """A socket that connects to a server, again and again, and one that tells what becomes of the connection.
-
-    Raises WorldError where a key is named and cannot be read.
-    """
-    socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
-    socket.linger = 100
-    socket.immediate = True
-    socket.sndhwm = socket.rcvhwm = HIGH_WATER
-    socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT
-    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT, 3 * HEARTBEAT
-    if endpoint.key:
-        try:
-            key = read_client_key(Path(endpoint.key))
-        except BaseException:
-            socket.close()
-            raise
-        socket.curve_serverkey = key.server
-        socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
-    monitor: zmq.Socket[bytes] = socket.get_monitor_socket(_EVENTS)
-    socket.connect(endpoint.url)
-    return socket, monitor
+    def close(self) -> None:
+        """Waits for nothing that is not sent yet longer than a moment."""
+        self.socket.disable_monitor()
+        self.monitor.close(0)
+        self.socket.close()

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import msgspec
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from world import wire
 from world.batching import Key
 from world.endpoints import Endpoint
-from world.link import dealer_to
+from world.link import Dealer
 from world.listening import Listener
 from world.wire import Buffer, Limits, Welcome, WireError
 
@@ -41,17 +40,14 @@ class _Backend:
     """One server."""
 
     endpoint: Endpoint
-    socket: zmq.Socket[bytes]
-    monitor: zmq.Socket[bytes]
+    dealer: Dealer
     welcome: Welcome | None = None  # None while it is dead or loading
     heard: float = 0.0  # s, monotonic
     open: set[Key] = field(default_factory=set)
     num_calls: int = 0
 
     def send(self, parts: Sequence[Buffer]) -> None:
-        try:
-            self.socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
-        except zmq.Again:
+        if not self.dealer.connected or not self.dealer.send(parts):
             _log.debug("%s takes nothing", self.endpoint.url)
 
 
@@ -78,7 +74,7 @@ class Router:
         self._id = secrets.token_bytes(16)
         self._listener = Listener(bind, LIMITS.message_bytes, keys)
         try:
-            self._backends = [_Backend(e, *dealer_to(self._listener.context, e)) for e in backends]
+            self._backends = [_Backend(e, Dealer(self._listener.context, e)) for e in backends]
         except BaseException:
             self._listener.close()
             raise
@@ -101,16 +97,17 @@ class Router:
         poller = zmq.Poller()
         poller.register(self._listener.socket, zmq.POLLIN)
         for backend in self._backends:
-            poller.register(backend.socket, zmq.POLLIN)
-            poller.register(backend.monitor, zmq.POLLIN)
+            poller.register(backend.dealer.socket, zmq.POLLIN)
+            poller.register(backend.dealer.monitor, zmq.POLLIN)
         try:
             while not self._leaving or self._open:
                 watch()
                 ready = dict(poller.poll(TICK))
                 for backend in self._backends:
-                    if backend.socket in ready:
+                    if backend.dealer.socket in ready:
                         self._on_replies(backend)
-                    if backend.monitor in ready and _hung_up(backend.monitor):
+                    if backend.dealer.monitor in ready and [*backend.dealer.events()][-1:] == [zmq.Event.DISCONNECTED]:
+                        self._on_replies(backend)  # what it answered before it left
                         self._on_death(backend)
                 if self._listener.socket in ready:
                     for route, parts in self._listener.read():
@@ -119,7 +116,7 @@ class Router:
                 self._forget_late()
         finally:
             for backend in self._backends:
-                backend.socket.disable_monitor()
+                backend.dealer.close()
             self._listener.close()
 
     def figures(self) -> str:
@@ -203,8 +200,8 @@ class Router:
         backend.send(parts)
 
     def _on_replies(self, backend: _Backend) -> None:
-        while backend.socket.poll(0):
-            parts = [frame.buffer for frame in backend.socket.recv_multipart(copy=False)]
+        while backend.dealer.socket.poll(0):
+            parts = [frame.buffer for frame in backend.dealer.socket.recv_multipart(copy=False)]
             backend.heard = time.monotonic()
             try:
                 reply = wire.decode_reply(parts)
@@ -258,11 +255,3 @@ class Router:
 
     def _reply(self, route: bytes, reply: wire.Reply) -> None:
         self._listener.send(route, [wire.encode(reply)])
-
-
-def _hung_up(monitor: zmq.Socket[bytes]) -> bool:
-    """Whether the connection was lost, and not regained."""
-    lost = False
-    while monitor.poll(0):
-        lost = parse_monitor_message(monitor.recv_multipart())["event"] == zmq.Event.DISCONNECTED
-    return lost

@@ -16,7 +16,7 @@ from tests.world.toy_world import SIZE
 
 def test_the_page_is_enough_to_walk(serve: Serve) -> None:
     dealer = zmq.Context.instance().socket(zmq.DEALER)
-    dealer.linger, dealer.immediate = 0, True
+    dealer.linger = 0
     dealer.connect(serve().address)
     session, number = os.urandom(16), 0
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import zmq
 
 from tests.world.conftest import ROOT, Host, Serve, Speak, until
 from tests.world.odd_worlds import FORWARD, Patient, Sketching, walk
@@ -18,6 +19,7 @@ from world import server, wire
 from world.client import RemoteWorldModel
 from world.endpoints import read_endpoint
 from world.errors import LinkError
+from world.link import Dealer
 from world.server import ServerOptions
 from world.types import WorldSpec
 
@@ -195,6 +197,22 @@ def test_a_server_that_is_asked_to_end_finishes_what_waits(host: Callable[..., H
     client.close()
     visitor.close()
     assert not Path(one.address.removeprefix("ipc://")).exists()
+
+
+def test_what_a_server_answers_before_it_leaves_can_be_read_afterwards(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/brief"
+    with zmq.Context() as here, zmq.Context() as there:
+        router = there.socket(zmq.ROUTER)
+        router.bind(address)
+        dealer = Dealer(here, read_endpoint(address))
+        until(lambda: zmq.Event.HANDSHAKE_SUCCEEDED in dealer.events())
+        assert dealer.send([b"asked"])
+        route, _ = router.recv_multipart()
+        router.send_multipart([route, b"answered"])
+        router.close()
+        until(lambda: zmq.Event.DISCONNECTED in dealer.events())
+        assert dealer.socket.recv() == b"answered"
+        dealer.close()
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(tmp_path: Path) -> None:
