@@ -129,6 +129,7 @@ class WalkConfig:
     vit: bool = True  # whether a picture in context is also seen by the ViT
     preset: str = "edit"  # of world.settings.PRESETS
     ask: bool = True  # whether the model answers questions
+    recall: bool = False  # whether the picture of a place passed before is read again on the way back (world.recall)
     frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 A step depends on its state alone. The context of a state is [picture] [words] [picture] [words] ... [picture]; what
 was read of it is kept as a memo under the state's digest, and read again where the memo has forgotten. When
 `history` pictures are in context, the next state starts again from its newest picture, so no past is ever read twice.
+A step that leads back to a remembered place has the picture of that place for its past instead.
 
 B states, N latent tokens, P numbers of a token.
 """
@@ -10,6 +11,7 @@ B states, N latent tokens, P numbers of a token.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
 from world.previews import OnPreview, Progress
+from world.recall import passed, way_back
 from world.settings import PRESETS, SamplerConfig
 from world.types import Action, Frame, Scene, State, WorldSpec
 
@@ -60,6 +63,7 @@ class _Window:
     latents: tuple[Tensor, ...]
     frames: tuple[Frame, ...]
     actions: tuple[Action, ...]
+    recalls: bool  # whether its first picture is of a remembered place, and not of the state's own past
 
 
 class BagelWorldModel:
@@ -182,7 +186,7 @@ class BagelWorldModel:
         """States of one size; `rows` are what `on_preview` calls them."""
         c, markers = self.checkpoint, self.checkpoint.tokenizer.image_markers
         grid = grid_of(c, size)
-        windows = self._windows(states)
+        windows = self._windows(states, actions)
         pasts = self._pasts(windows)
         words = [self._words(w.state.scene, action) for w, action in zip(windows, actions, strict=True)]
         gen = self._read(
@@ -204,46 +208,52 @@ class BagelWorldModel:
         new = list(states)
         for i, frame, latent in zip(staying, frames, tokens, strict=True):
             new[i] = self._after(windows[i], actions[i], frame, latent)
-            if len(new[i].frames) > 1:
+            if len(new[i].frames) > 1 and not windows[i].recalls:
                 self._keep(new[i], _Past(gen[i], texts[i]))
         return new
 
     def _after(self, window: _Window, action: Action, frame: Frame, tokens: Tensor) -> State:
         """The state with one frame more, or with it alone where the context was full."""
-        full = len(window.frames) >= self.walk.history
-        memory = () if full else tuple(latent.half().cpu().numpy() for latent in window.latents)
+        own = slice(window.recalls, None) if len(window.frames) < self.walk.history else slice(0)
         return replace(
             window.state,
-            frames=(frame,) if full else (*window.frames, frame),
-            actions=() if full else (*window.actions, action),
-            memory=(*memory, tokens.cpu().numpy()),
+            frames=(*window.frames[own], frame),
+            actions=(*window.actions[own], action) if window.frames[own] else (),
+            memory=(*(latent.half().cpu().numpy() for latent in window.latents[own]), tokens.cpu().numpy()),
             pose=window.state.pose.moved(action),
             step=window.state.step + 1,
             whole=False,
+            places=passed(window.state, action, frame) if self.walk.recall else (),
         )
 
-    def _windows(self, states: Sequence[State]) -> list[_Window]:
-        """What is in context; pictures from elsewhere are fitted and encoded here, all in one batch."""
-        windows, unknown = [], []
-        for state in states:
-            frames, actions, memory = state.frames, state.actions, state.memory
-            if len(frames) > self.walk.history and not state.whole:
-                frames, actions, memory = frames[-1:], (), memory[-1:]
-            frames = tuple(self._fit(frame) for frame in frames)
-            unknown += [] if memory else frames
-            latents = tuple(torch.from_numpy(np.asarray(m)).float() for m in memory)
-            windows.append(_Window(state, latents, frames, actions))
-        if unknown:
-            pixels = torch.stack([to_pixels(Image.fromarray(frame)) for frame in unknown])
-            latent = encode_latent(self.checkpoint, pixels.to(self.checkpoint.model.device))
-            encoded = iter(patchify(latent, self.checkpoint.config.latent_patch_size).half().float())
-            windows = [w if w.latents else replace(w, latents=tuple(next(encoded) for _ in w.frames)) for w in windows]
-        return windows
+    def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
+        """What is in context; pictures without latents are encoded here, all in one batch."""
+        windows, pairs = [], []
+        for state, action in zip(states, actions, strict=True):
+            frames, between, memory = state.frames, state.actions, state.memory or (None,) * len(state.frames)
+            recalled = way_back(state, action)
+            if recalled is not None:
+                place, move = recalled
+                frames, between, memory = (place.frame, frames[-1]), (move,), (None, memory[-1])
+            elif len(frames) > self.walk.history and not state.whole:
+                frames, between, memory = frames[-1:], (), memory[-1:]
+            windows.append(_Window(state, (), tuple(map(self._fit, frames)), between, recalled is not None))
+            pairs += zip(windows[-1].frames, memory, strict=True)
+        encoded = iter(self._encoded([frame for frame, latent in pairs if latent is None]))
+        latents = iter([next(encoded) if m is None else torch.from_numpy(np.asarray(m)).float() for _, m in pairs])
+        return [replace(w, latents=tuple(itertools.islice(latents, len(w.frames)))) for w in windows]
+
+    def _encoded(self, frames: Sequence[Frame]) -> list[Tensor]:
+        """The latents [N, P] of fitted frames of one size, as precise as a state keeps them."""
+        if not frames:
+            return []
+        pixels = torch.stack([to_pixels(Image.fromarray(frame)) for frame in frames])
+        latent = encode_latent(self.checkpoint, pixels.to(self.checkpoint.model.device))
+        return list(patchify(latent, self.checkpoint.config.latent_patch_size).half().float())
 
     def _pasts(self, windows: Sequence[_Window]) -> list[_Past]:
         """What stands before the newest pictures: from the memo, or read again one picture at a time."""
-        digests = [window.state.digest() for window in windows]
-        found = [self._memo.get(digest) for digest in digests]
+        found = [None if window.recalls else self._memo.get(window.state.digest()) for window in windows]
         for i in (i for i, past in enumerate(found) if past is None):
             gen, texts, window = EMPTY, EMPTY, windows[i]
             for k, action in enumerate(window.actions):

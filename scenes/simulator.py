@@ -82,6 +82,7 @@ class SimulatorWorld:
                 pose=pose,
                 step=state.step + 1,
                 memory=(),
+                places=(),
             )
             for state, action, frame, pose in zip(states, actions, frames, poses, strict=True)
         ]

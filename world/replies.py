@@ -72,7 +72,7 @@ class Replies:
         states, frames, starts, answers = [], [], [], []
         for result in job.results:
             if isinstance(result, State):
-                for array in (*result.frames, *result.memory):
+                for array in (*result.frames, *result.memory, *(place.frame for place in result.places)):
                     self._keep(array)
                 states.append(packer.state(result))
             elif isinstance(result, Start):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from world.types import Frame, Scene, State
 
 IN_MEMORY = 64  # states; neighbours in a walk share most of their frames
+_NOTHING: Frame = np.empty((0, 0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class _Spilled:
     bare: State
     frames: tuple[_Place, ...]
     memory: tuple[_Place, ...]
+    places: tuple[_Place, ...]
 
 
 class Shelf:
@@ -60,8 +62,9 @@ class Shelf:
             self._recent.move_to_end(key)
         else:
             kept = self._spilled[key]
-            frames, memory = (tuple(map(self._read, places)) for places in (kept.frames, kept.memory))
-            self._recent[key] = replace(kept.bare, frames=frames, memory=memory)
+            frames, memory, seen = (tuple(map(self._read, lie)) for lie in (kept.frames, kept.memory, kept.places))
+            places = tuple(replace(place, frame=frame) for place, frame in zip(kept.bare.places, seen, strict=True))
+            self._recent[key] = replace(kept.bare, frames=frames, memory=memory, places=places)
             self._make_room()
         return self._recent[key]
 
@@ -90,8 +93,10 @@ class Shelf:
         while len(self._recent) > self._in_memory:
             key, state = next(iter(self._recent.items()))
             if key not in self._spilled:
-                places = [tuple(map(self._written, arrays)) for arrays in (state.frames, state.memory)]
-                self._spilled[key] = _Spilled(replace(state, frames=(), memory=()), *places)
+                seen = [place.frame for place in state.places]
+                lie = [tuple(map(self._written, arrays)) for arrays in (state.frames, state.memory, seen)]
+                bare = tuple(replace(place, frame=_NOTHING) for place in state.places)
+                self._spilled[key] = _Spilled(replace(state, frames=(), memory=(), places=bare), *lie)
             del self._recent[key]
 
     def _written(self, array: NDArray[Any]) -> _Place:

@@ -13,7 +13,7 @@ import numpy as np
 
 from world.errors import SceneError
 from world.files import atomic_path
-from world.types import Action, Pose, Scene, State
+from world.types import Action, Pose, Scene, Start, State
 
 
 def save_states(path: str | Path, states: Sequence[State], note: str = "") -> None:
@@ -21,11 +21,13 @@ def save_states(path: str | Path, states: Sequence[State], note: str = "") -> No
     rows = [
         {"actions": [asdict(a) for a in s.actions], "pose": astuple(s.pose), "seed": s.seed, "step": s.step}
         | {"frames": len(s.frames), "memory": len(s.memory)}
+        | {"places": [(place.name, astuple(place.pose)) for place in s.places]}
         for s in states
     ]
     arrays: dict[str, Any] = {"told": np.array(json.dumps({"note": note, "states": rows}))}
     arrays |= {f"frame {i} {k}": frame for i, s in enumerate(states) for k, frame in enumerate(s.frames)}
     arrays |= {f"memory {i} {k}": array for i, s in enumerate(states) for k, array in enumerate(s.memory)}
+    arrays |= {f"place {i} {k}": place.frame for i, s in enumerate(states) for k, place in enumerate(s.places)}
     with atomic_path(path) as partial:
         np.savez(partial, **arrays)
 
@@ -44,6 +46,10 @@ def load_states(path: str | Path, scene: Scene) -> tuple[list[State], str]:
                     row["seed"],
                     row["step"],
                     tuple(arrays[f"memory {i} {k}"] for k in range(row["memory"])),
+                    places=tuple(
+                        Start(name, Pose(*pose), arrays[f"place {i} {k}"])
+                        for k, (name, pose) in enumerate(row["places"])
+                    ),
                 )
                 for i, row in enumerate(told["states"])
             ]

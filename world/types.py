@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -88,6 +89,13 @@ class Start:
     pose: Pose
     frame: Frame
 
+    @cached_property
+    def digest(self) -> bytes:
+        """16 bytes that two starts share only when they are the same; computed once."""
+        h = hashlib.blake2b(repr((self.name, self.pose, self.frame.shape)).encode(), digest_size=16)
+        h.update(np.ascontiguousarray(self.frame).data)
+        return h.digest()
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -118,7 +126,8 @@ class State:
     `actions[i]` led from `frames[i]` to `frames[i + 1]`. `memory` is the model's own: one array a frame (BAGEL keeps
     the latent it drew, so that it need not encode its own picture again), or empty when the frames come from
     elsewhere. The noise of the next step is a function of (seed, step) alone. `whole` asks a model that keeps fewer
-    frames than these to read them all the same, in this one step; `spec.supports` "context" promises that.
+    frames than these to read them all the same, in this one step; `spec.supports` "context" promises that. `places`
+    are what a model remembers of the walk before (world.recall), or empty.
     """
 
     scene: Scene
@@ -129,6 +138,7 @@ class State:
     step: int = 0
     memory: tuple[NDArray[np.generic], ...] = ()  # K, or none
     whole: bool = False
+    places: tuple[Start, ...] = ()
 
     @property
     def frame(self) -> Frame:
@@ -143,6 +153,8 @@ class State:
         for array in (*self.frames, *self.memory):
             h.update(repr((array.shape, array.dtype.str)).encode())
             h.update(np.ascontiguousarray(array).data)
+        for place in self.places:
+            h.update(place.digest)
         return h.digest()
 
 

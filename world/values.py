@@ -105,6 +105,7 @@ class Packer:
             state.step,
             tuple(self.array(memory) for memory in state.memory),
             state.whole,
+            tuple(self.start(place) for place in state.places),
         )
 
     def buffers(self) -> list[Buffer]:
@@ -169,6 +170,8 @@ class Unpacker:
             raise WireError(f"a state of {len(wire.frames)} frames has {len(wire.actions)} actions between them")
         if len(wire.memory) not in (0, len(wire.frames)):
             raise WireError(f"a state of {len(wire.frames)} frames has {len(wire.memory)} memories: as many, or none")
+        if len(wire.places) > self._limits.frames:
+            raise WireError(f"a state of {len(wire.places)} places: the limit is frames = {self._limits.frames}")
         if wire.step < 0:
             raise WireError(f"a state at step {wire.step}: steps count from 0")
         return State(
@@ -180,6 +183,7 @@ class Unpacker:
             wire.step,
             tuple(self.memory(name) for name in wire.memory),
             wire.whole,
+            tuple(self.start(place) for place in wire.places),
         )
 
     def action(self, action: Action) -> Action:

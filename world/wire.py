@@ -95,6 +95,7 @@ class WireState(Struct, frozen=True, omit_defaults=True):
     step: int
     memory: Few[Array]
     whole: bool = False
+    places: Few[WireStart] = ()
 
 
 class _Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=str.lower):

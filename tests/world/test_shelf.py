@@ -30,10 +30,11 @@ def spill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_comes_back_from_disk_is_what_was_put() -> None:
     states = [*walk(9), walk(1)[-1]]
     states[4] = State(**{**vars(states[4]), "memory": (np.arange(6, dtype=np.float16).reshape(2, 3),)})
+    states[6] = State(**{**vars(states[6]), "places": states[6].scene.starts})
     shelf = Shelf(in_memory=2)
     for key, state in enumerate(states):
         shelf.put(key, state)
-    for key in (0, 9, 4, 3, 0, 5, 4):
+    for key in (0, 9, 4, 3, 0, 6, 5, 4):
         assert shelf.state(key).digest() == states[key].digest()
         assert np.array_equal(shelf.frame(key), states[key].frame)
     assert shelf.frame(1).flags.writeable  # as any other array: models hand it on

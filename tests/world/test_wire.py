@@ -104,6 +104,7 @@ def states(draw: Any) -> State:
         draw(st.integers(0, 2**40)),
         tuple(draw(st.one_of(st.just([]), st.lists(memories, **several)))),
         draw(st.booleans()),
+        tuple(Start(draw(texts), draw(poses), draw(frames)) for _ in range(draw(st.integers(0, 2)))),
     )
 
 

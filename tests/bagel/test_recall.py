@@ -1,0 +1,50 @@
+"""A model that walks back to a remembered place reads the picture of that place again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bagel.config import WalkConfig
+from bagel.weights import load
+from bagel.world_model import BagelWorldModel
+from world.types import Pose, Scene, Start
+
+WALK = WalkConfig(history=3, preset="walk", recall=True)
+
+
+@pytest.fixture
+def model(golden: Path) -> BagelWorldModel:
+    checkpoint = load(golden)
+    return BagelWorldModel(replace(checkpoint, config=replace(checkpoint.config, walk=WALK)), "golden")
+
+
+@pytest.fixture
+def scene() -> Scene:
+    rng = np.random.default_rng(0)
+    return Scene("", "", (Start("start", Pose(), rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)),))
+
+
+def test_the_way_back_is_drawn_from_the_place_and_the_newest_picture(model: BagelWorldModel, scene: Scene) -> None:
+    forward, back, left = (next(a for a in scene.actions if a.name == name) for name in ("forward", "back", "left"))
+    [state] = model.reset([scene], [3])
+    for _ in range(2):
+        [state] = model.step([state], [forward])
+    assert [place.pose.x for place in state.places] == [0.0, 0.3]
+    frames, newest = (state.places[1].frame, state.frame), state.memory[-1]
+    [seen] = model.step(model.reset([scene.starting_at(state.places[1])], [0]), [forward])
+    told = replace(state, frames=frames, actions=(forward,), memory=(seen.memory[0], newest), places=())
+    [expected] = model.step([told], [back])
+    after, aside = model.step([state, state], [back, left])
+    assert np.abs(after.frame.astype(int) - expected.frame).max() <= 2
+    assert [len(one.frames) for one in (after, aside)] == [2, 1]  # the past of its own; a full context begins anew
+    assert np.array_equal(after.frames[0], state.frame)
+    assert np.array_equal(after.memory[0], newest)
+    [forgetful] = model.step([replace(state, places=())], [back])
+    assert np.abs(forgetful.frame.astype(int) - after.frame).max() > 2
+    [again] = model.step([after], [left])
+    [cold] = BagelWorldModel(model.checkpoint, "golden").step([after], [left])
+    assert np.abs(again.frame.astype(int) - cold.frame).max() <= 2
