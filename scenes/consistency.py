@@ -17,6 +17,7 @@ from world.types import Action, Frame, Pose, Scene, WorldModel
 from world.walks import HELD_OUT
 
 _RETREAT = 4  # steps there, and as many back
+_AWAY = 15  # turns to one side, and as many back
 _STILL = 16  # times "stay"
 _TRIES = 1000  # starts that are looked at for one that has room
 _OPPOSITES = (
@@ -55,6 +56,8 @@ def ways(scene: Scene) -> list[Way]:
     found = []
     if "left" in a:
         found.append(Way("full_turn", (a["left"],) * max(1, round(360 / a["left"].yaw))))
+    if {"left", "right"} <= a.keys():
+        found.append(Way("revisited", (a["left"],) * _AWAY + (a["right"],) * _AWAY))
     if {"forward", "back"} <= a.keys():
         found.append(Way("there_and_back", (a["forward"],) * _RETREAT + (a["back"],) * _RETREAT))
     if {"forward", "left"} <= a.keys():

@@ -21,6 +21,10 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 SEEN = 0.004  # share of the picture from which on a thing counts as seen
 FARTHEST = 9  # m, beyond which a thing is "far"
+# A thing is reached where the task FindObject ends (goals.Facing: 2.5 m to its middle, 15 degrees), as far as that is
+# seen: surely within the first of these, surely not beyond the second, and in between nobody asks.
+REACHED = (2.0, 2.6)  # m, to the nearest part
+AHEAD = (0.13, 0.2)  # of the picture's width, beside its middle
 
 
 def truth(kind: str, thing: str, sight: Sight | None) -> str | None:
@@ -30,7 +34,7 @@ def truth(kind: str, thing: str, sight: Sight | None) -> str | None:
     """
     if sight is None or sight.share < SEEN:
         gone = sight is None or sight.share == 0
-        away = kind == "reached" and (sight is None or sight.distance > 1.8)
+        away = kind == "reached" and (sight is None or sight.distance > REACHED[1])
         return "no" if kind in ("see", "reached") and (gone or away) else None
     off = abs(sight.x - 0.5)
     match kind:
@@ -46,9 +50,9 @@ def truth(kind: str, thing: str, sight: Sight | None) -> str | None:
         case "near":
             return ("yes" if sight.distance < 2.0 else "no") if abs(sight.distance - 2.0) > 0.2 else None
         case "reached":
-            if sight.distance < 1.5 and off < 0.3:
+            if sight.distance < REACHED[0] and off < AHEAD[0]:
                 return "yes"
-            return "no" if sight.distance > 1.8 else None
+            return "no" if sight.distance > REACHED[1] or off > AHEAD[1] else None
     raise ValueError(f"questions are {', '.join(QUESTIONS)}, got {kind!r}")
 
 

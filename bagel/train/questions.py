@@ -24,7 +24,7 @@ from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
-from world.questions import FARTHEST, QUESTIONS, SEEN, SEVERAL, THINGS, far_words
+from world.questions import AHEAD, FARTHEST, QUESTIONS, REACHED, SEEN, SEVERAL, THINGS, far_words
 
 SHARE, X, DISTANCE = range(3)  # of a sight, as numbers
 KINDS = tuple(QUESTIONS)
@@ -84,32 +84,34 @@ class Questions:
         )
 
     def _thing(self, sights: Tensor, scenes: Tensor, kind: Tensor, yes: Tensor) -> Tensor:
-        """What is asked about: something seen where that is needed (the nearest, to ask whether it is reached)."""
+        """What is asked about: seen where that is needed (the nearest and most ahead, to ask whether it is reached)."""
         seen = sights[..., SHARE] >= SEEN
         absent = ~seen & (self.present[scenes] | (torch.rand(seen.shape, device=seen.device) < 0.2))
         doubtful = (kind == KINDS.index("see")) | (kind == KINDS.index("reached"))
         wanted = torch.where((yes | ~doubtful)[:, None], seen, absent)
         chance = torch.rand(seen.shape, device=seen.device)
         nearest = (kind == KINDS.index("reached")) & yes
-        chance = torch.where(nearest[:, None], 1 / (1 + sights[..., DISTANCE]), chance)
+        aside = (sights[..., X] - 0.5).abs() / AHEAD[0]
+        chance = torch.where(nearest[:, None], 1 / (1 + sights[..., DISTANCE] + aside), chance)
         return torch.where(wanted, 1 + chance, chance).argmax(-1)
 
 
 def _truth(kind: Tensor, share: Tensor, x: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
     """world.questions.truth for B sights: the answer, into _WORDS, and whether there is one."""
     seen, hidden = share >= SEEN, share == 0
-    middle = (x > 0.2) & (x < 0.8)
+    off = (x - 0.5).abs()
     side = torch.where(x < 0.5, _WORDS.index("left"), _WORDS.index("right"))
-    side = torch.where((x - 0.5).abs() < 0.1, _WORDS.index("middle"), side)
+    side = torch.where(off < 0.1, _WORDS.index("middle"), side)
     meters = distance.round().clamp(1, FARTHEST + 1).long() - 1 + _WORDS.index("1 meter")
     yes, no = _WORDS.index("yes"), _WORDS.index("no")
-    reached = seen & (distance < 1.5) & middle
+    reached = seen & (distance < REACHED[0]) & (off < AHEAD[0])
+    elsewhere = hidden | (distance > REACHED[1]) | (seen & (off > AHEAD[1]))
     by_kind = {
         "see": (torch.where(seen, yes, no), seen | hidden),
-        "where": (side, seen & (((x - 0.5).abs() - 0.1).abs() > 0.03)),
+        "where": (side, seen & ((off - 0.1).abs() > 0.03)),
         "far": (meters, seen & ((distance - distance.floor() - 0.5).abs() > 0.1)),
         "near": (torch.where(distance < 2.0, yes, no), seen & ((distance - 2.0).abs() > 0.2)),
-        "reached": (torch.where(reached, yes, no), reached | hidden | (distance > 1.8)),
+        "reached": (torch.where(reached, yes, no), reached | elsewhere),
         "place": (torch.zeros_like(side), torch.ones_like(seen)),
     }
     answers, clear = (torch.stack([by_kind[k][i] for k in KINDS], -1) for i in range(2))  # [B, K]
