@@ -22,7 +22,7 @@ check: setup  ## lint, format, types
 	$(PY) -m pyright
 
 test: check  ## everything CI runs
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: setup
 	$(PY) -m bagel bench --config tiny

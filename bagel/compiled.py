@@ -180,7 +180,8 @@ class Buffer:
             for _ in range(2):  # compiles, and lets libraries take their workspaces
                 self._run(self._attend_any())
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.streams.front):
+        # Other threads (of NCCL, of a server) may ask the card something meanwhile.
+        with torch.cuda.graph(self.graph, stream=self.streams.front, capture_error_mode="thread_local"):
             self.result = self._run(self._attend_any())
 
     def _run(self, attend: Attend) -> Tensor:

@@ -109,15 +109,16 @@ class Crew(Generic[T]):
 
     def close(self) -> None:
         """Ends the other processes; may be called twice."""
-        for mate, connection in self._mates:
+        for _, connection in self._mates:
             with contextlib.suppress(OSError):
                 connection.send(None)
+        if self._mates and dist.is_initialized():
+            dist.destroy_process_group()  # at once with the others: NCCL's waits until all have come to it
+        for mate, connection in self._mates:
             mate.join(timeout=10)
             if mate.is_alive():
                 mate.terminate()
             connection.close()
-        if self._mates and dist.is_initialized():
-            dist.destroy_process_group()
         self._mates = []
         if self._folder is not None:
             self._folder.cleanup()

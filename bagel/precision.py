@@ -139,10 +139,12 @@ class Fp8Linear(PackedLinear):
         rows = x.flatten(0, -2)
         scale = rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
         packed = (rows.float() / scale).to(torch.float8_e4m3fn)
-        # The kernel writes no float32; the sum itself is taken in float32.
-        product = torch._scaled_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
-        scales = (scale, self.weight_scale[None])
-        y = product(packed, self.weight.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=True)
+        if x.is_cuda:  # the kernel writes no float32; the sum itself is taken in float32
+            product = torch._scaled_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
+            scales = (scale, self.weight_scale[None])
+            y = product(packed, self.weight.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=True)
+        else:  # torch's own product for a CPU takes no scale a row before 2.13
+            y = F.linear(packed.float(), self.weight.float()) * scale * self.weight_scale
         y = y.to(x.dtype).unflatten(0, x.shape[:-1])
         return y if self.bias is None else y + self.bias
 

@@ -16,6 +16,8 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command lines do
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: a thread for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RENDERS = """
 import mujoco

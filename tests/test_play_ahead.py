@@ -54,7 +54,7 @@ def test_a_preview_is_shown_while_a_frame_is_drawn(at_window: Callable[..., Hand
 
 
 def test_escape_cancels_a_step_at_its_next_evaluation(at_window: Callable[..., Hand]) -> None:
-    world = Sketching(0.02)
+    world = Sketching(0.1)
     hand = at_window({"sketch": world})
     hand.tap(pygame.K_UP)
     hand.until(lambda: world.evaluations > 2)
@@ -65,7 +65,7 @@ def test_escape_cancels_a_step_at_its_next_evaluation(at_window: Callable[..., H
 
 
 def test_enter_takes_a_step_as_it_is_and_the_session_keeps_it(at_window: Callable[..., Hand]) -> None:
-    world = Sketching(0.02)
+    world = Sketching(0.1)
     hand = at_window({"sketch": world})
     hand.tap(pygame.K_UP)
     hand.until(lambda: world.evaluations > 2)
@@ -132,7 +132,7 @@ def test_what_was_imagined_is_there_in_the_same_draw(at_window: Callable[..., Ha
 
 
 def test_asked_work_goes_first_and_a_wrong_guess_costs_nothing(at_window: Callable[..., Hand]) -> None:
-    world = Sketching(0.02)
+    world = Sketching(0.04)
     hand = at_window({"sketch": world})
     hand.game.options = Options(look_ahead=3)
     hand.until(lambda: world.evaluations > 1)

@@ -126,7 +126,7 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     if chosen.reference is not None:
         edit = Edit(Image.fromarray(noise(_size(chosen))), WORDS, checkpoint.tokenizer)
         runs = max(3, chosen.steps // 8)
-        other = measure_reference(chosen.reference, checkpoint.config, _sampler(chosen), [edit], runs)[0]
+        other = next(measure_reference(chosen.reference, checkpoint.config, _sampler(chosen), [edit], runs))
         lines.append(
             f"published code ({other.attention}): {1e3 * other.frame:.1f} ms a frame, "
             f"ours is {other.frame / found.frame:.2f} times as fast"
@@ -227,6 +227,7 @@ def _batch(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
         lines.append(
             f"{name:18}{rates[1]:8.2f} frames/s alone, {rates[chosen.batch]:8.2f} with {chosen.batch}: {gain:.2f} times"
         )
+        print(lines[-1], file=sys.stderr, flush=True)
     return result, lines
 
 
@@ -254,22 +255,24 @@ def _precision(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     names = ["float32", "bfloat16"] if device.type == "cpu" else ["bfloat16"]
     refused = {name: why for name in PACKED if (why := can_run(name, device))}
     names += [name for name in PACKED if name not in refused]
-    errors = list(compare_precisions(lambda name: _checkpoint(chosen, name), names, _size(chosen)))
-    lines = [f"{'precision':12}{'velocity error':>16}{'worst':>9}{'weights':>14}{'evaluation':>15}"]
-    lines += [
-        f"{e.name:12}{e.mean:16.4f}{e.worst:9.4f}{e.gigabytes:10.3f} GiB{e.milliseconds:12.1f} ms" for e in errors
-    ]
+    errors, lines = [], [f"{'precision':12}{'velocity error':>16}{'worst':>9}{'weights':>14}{'evaluation':>15}"]
+    for e in compare_precisions(lambda name: _checkpoint(chosen, name), names, _size(chosen)):
+        errors.append(asdict(e))
+        lines.append(f"{e.name:12}{e.mean:16.4f}{e.worst:9.4f}{e.gigabytes:10.3f} GiB{e.milliseconds:12.1f} ms")
+        print(lines[-1], file=sys.stderr, flush=True)
     lines += [f"{name:12}{why}" for name, why in refused.items()]
-    return [asdict(error) for error in errors], lines
+    return errors, lines
 
 
 def _approximations(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     from bagel.speed.exactness import compare_approximations
 
-    rows = list(compare_approximations(_checkpoint(chosen), _sampler(chosen), _size(chosen)))
-    lines = [f"{'approximation':40}{'latents off by':>15}{'seconds':>10}{'times as fast':>15}"]
-    lines += [f"{name:40}{error:15.4f}{seconds:10.2f}{rows[0][2] / seconds:15.2f}" for name, error, seconds in rows]
-    return [dict(zip(("name", "error", "seconds"), row, strict=True)) for row in rows], lines
+    rows, lines = [], [f"{'approximation':40}{'latents off by':>15}{'seconds':>10}{'times as fast':>15}"]
+    for name, error, seconds in compare_approximations(_checkpoint(chosen), _sampler(chosen), _size(chosen)):
+        rows.append({"name": name, "error": error, "seconds": seconds})
+        lines.append(f"{name:40}{error:15.4f}{seconds:10.2f}{rows[0]['seconds'] / seconds:15.2f}")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return rows, lines
 
 
 def _checkpoint(chosen: argparse.Namespace, precision: str | None = None) -> Checkpoint:

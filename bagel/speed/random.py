@@ -97,8 +97,9 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
 def _random(name: str, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Norms near 1, so that rows keep their size through all layers; matrices and biases small.
 
-    Seeded by the name, so that a tensor is the same in whatever order and precision a model is made.
+    Seeded by the name and drawn in float32, so that a tensor is the same in whatever order and precision a model is
+    made: what torch draws in half precision is not what it draws in float32.
     """
     generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
-    tensor = torch.randn(shape, device=device, dtype=dtype, generator=generator).mul_(SPREAD)
+    tensor = torch.randn(shape, device=device, generator=generator).mul_(SPREAD).to(dtype)
     return tensor + 1 if "norm" in name and name.endswith("weight") else tensor

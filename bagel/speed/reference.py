@@ -70,8 +70,8 @@ def measure_reference(
     edits: Sequence[Edit],
     runs: int,
     deadline: float = math.inf,
-) -> list[ReferenceTime]:
-    """Times each edit of a picture by words with random weights, on CUDA in bfloat16 where there is CUDA.
+) -> Iterator[ReferenceTime]:
+    """Times each edit of a picture by words with random weights, on CUDA in bfloat16 where there is CUDA; as found.
 
     From `deadline` on (time.time) no further edit is begun.
 
@@ -91,10 +91,9 @@ def measure_reference(
             "num_timesteps": sampler.num_timesteps,
             "timestep_shift": sampler.timestep_shift,
         }
-        found: list[ReferenceTime] = []
         for edit in edits:
             if time.time() > deadline:
-                break
+                return
             # Two evaluations take every library to where it works at full speed.
             inferencer(image=edit.picture, text=edit.words, **settings | {"num_timesteps": 3})
             seconds = []
@@ -102,8 +101,7 @@ def measure_reference(
                 begun = time.perf_counter()
                 inferencer(image=edit.picture, text=edit.words, **settings)  # ends with the picture on the CPU
                 seconds.append(time.perf_counter() - begun)
-            found.append(ReferenceTime(statistics.median(seconds), attention))
-    return found
+            yield ReferenceTime(statistics.median(seconds), attention)
 
 
 def check_reference(repository: Path) -> None:

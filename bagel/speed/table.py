@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -21,10 +20,9 @@ from bagel.precision import Precision
 from bagel.speed.exactness import inputs_for, relative, velocities, with_frame_size
 from bagel.speed.frame import WORDS, FrameTime, measure_frame, noise
 from bagel.speed.random import random_checkpoint
-from bagel.speed.reference import Edit, ReferenceTime, measure_reference
+from bagel.speed.reference import Edit, measure_reference
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
-from world.errors import WorldError
 from world.settings import SamplerConfig
 
 RUNS = 3
@@ -113,7 +111,7 @@ def _ours(request: Request, precision: Precision, exact: dict[tuple[int, int], T
         for size in request.sizes:  # before anything is compiled
             if size not in exact:
                 exact[size] = velocities(checkpoint, inputs[size])[0]
-    except (RuntimeError, WorldError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the table goes on and says it
         yield from (TableRow(precision, _named(size), problem=_in_a_line(error)) for size in request.sizes)
         return
     if request.how.compile:
@@ -127,7 +125,7 @@ def _ours(request: Request, precision: Precision, exact: dict[tuple[int, int], T
             sized = replace(checkpoint, config=with_frame_size(checkpoint.config, size))
             found = measure_frame(sized, request.sampler, 1, RUNS, precision, walk=False)
             error = relative(velocities(checkpoint, inputs[size])[0], exact[size])
-        except RuntimeError as problem:
+        except Exception as problem:  # noqa: BLE001 - as above
             yield replace(row, problem=_in_a_line(problem))
             continue
         found, made = replace(found, first_frame=made + found.first_frame), 0.0
@@ -137,14 +135,14 @@ def _ours(request: Request, precision: Precision, exact: dict[tuple[int, int], T
 def _published(request: Request, repository: Path) -> Iterator[TableRow]:
     tokenizer = Tokenizer.from_directory(TINY)
     edits = [Edit(Image.fromarray(noise(size)), WORDS, tokenizer) for size in request.sizes]
-    found: Sequence[ReferenceTime] = ()
+    found = measure_reference(repository, request.config, request.sampler, edits, RUNS, request.deadline)
     problem = NO_TIME
-    try:
-        found = measure_reference(repository, request.config, request.sampler, edits, RUNS, request.deadline)
-    except (RuntimeError, WorldError) as error:
-        problem = _in_a_line(error)
-    for size, one in zip_longest(request.sizes, found):
-        row = TableRow(PUBLISHED, _named(size))
+    for size in request.sizes:
+        row, one = TableRow(PUBLISHED, _named(size)), None
+        try:
+            one = next(found, None)
+        except Exception as error:  # noqa: BLE001 - as above
+            problem = _in_a_line(error)
         yield replace(row, problem=problem) if one is None else replace(row, frame=one.frame, problem=one.attention)
 
 

@@ -62,12 +62,13 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
 def _answers(checkpoint: Checkpoint, walks: Walks, known: NDArray[np.float32]) -> dict[str, float]:
     """Shares of right answers to questions about the walks' pictures."""
     model, device = checkpoint.model, str(checkpoint.model.device)
-    torch.manual_seed(0)
     questions = Questions(checkpoint.tokenizer, walks.names, present(known, walks.scenes, device))
     pictures = torch.from_numpy(np.array(walks.frames)).to(device).flatten(0, 1)
     sights = torch.from_numpy(np.array(known)).to(device).flatten(0, 1)
     scenes = torch.from_numpy(walks.scenes).to(device).repeat_interleave(walks.frames.shape[1])
-    asked = questions.draw(sights, scenes)
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):  # training draws on as before
+        torch.manual_seed(0)
+        asked = questions.draw(sights, scenes)
     right = Answering(model, checkpoint.tokenizer).right(pictures, asked)
     clear = asked.weight > 0
     kinds = {f"right {k}": right[clear & (asked.kind == i)].float().mean().item() for i, k in enumerate(KINDS)}

@@ -224,7 +224,7 @@ def test_a_step_given_up_stops_within_one_evaluation(serve: Serve) -> None:
     def give_up(progress: Progress) -> None:
         raise CancelledError("enough")
 
-    world = Sketching()
+    world = Sketching(0.03)
     served = serve(world)
     client = served.client()
     states = client.reset([toy_scene()], [0])

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from bagel.context import EMPTY
 from bagel.prefill import SeenPicture, Words, prefill
+from bagel.train.data import Walks
 from bagel.train.questions import DISTANCE, KINDS, SHARE, Answering, Asked, Questions, X
+from bagel.train.validate import _answers
 from bagel.vit import cut_patches
 from bagel.weights import Checkpoint
 from bagel.write import write
@@ -129,3 +132,14 @@ def test_every_question_names_its_thing_or_none() -> None:
     for kind, phrases in QUESTIONS.items():
         assert all(("{thing}" in phrase) == (kind != "place") for phrase in phrases)
     assert len(set(THINGS)) == len(THINGS)
+
+
+def test_measuring_answers_leaves_training_its_draws(checkpoint: Checkpoint) -> None:
+    sights = np.full((1, 2, len(THINGS), 3), 0.5, np.float32)
+    frames, actions = np.zeros((1, 2, 28, 28, 3), np.uint8), np.zeros((1, 1), np.int64)
+    walks = Walks(SCENES[:1], (("stay",),), frames, actions, np.zeros(1, np.int64), sights=sights)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert "right" in _answers(checkpoint, walks, sights)
+    assert torch.equal(torch.rand(3), expected)
