@@ -1,7 +1,8 @@
 """Places that a walk has passed: where a step leads back to one, its picture says more than all that lay between.
 
-Poses are dead-reckoned, so a place is forgotten as soon as they are not to be trusted: after words that nobody can
-reckon with, and after a move that showed no change, since something stood in the way.
+Poses are dead-reckoned, and a walk that slides along a wall is soon elsewhere. So places are forgotten after words that
+nobody can reckon with, after a move that showed no change, and where a known place does not look as it did; and a step
+over the floor leads back only between places that are both known.
 """
 
 from __future__ import annotations
@@ -16,31 +17,42 @@ MOST = 40  # places
 NEAR = 0.02  # m and
 ALIKE = 1.0  # degrees within which two poses are one
 STILL = 2.0  # grey levels that a picture differs in the mean from the one before, where nothing moved
+SAME = 8.0  # grey levels that two pictures of one place differ at most in the mean
 
 
 def way_back(state: State, action: Action) -> tuple[Start, Action] | None:
     """The place to which `action` leads back, and the scene's move from there to here; None where there is none."""
-    if state.pose.moved(action) == state.pose:
+    here, there = _at(state.places, state.pose), _at(state.places, state.pose.moved(action))
+    if there is None or _is_open(state.pose, action):
         return None
-    place = _at(state.places, state.pose.moved(action))
-    undoing = place and _between(state.scene, place.pose, state.pose)
-    return (place, undoing) if place and undoing else None
+    strange = action.forward or action.left if here is None else _change(here.frame, state.frame) > SAME
+    undoing = None if strange else _between(state.scene, there.pose, state.pose)
+    return (there, undoing) if undoing is not None else None
 
 
 def passed(state: State, action: Action, frame: Frame) -> tuple[Start, ...]:
     """The places to remember after `action` led from `state` to `frame`: the last MOST, each as it was seen first."""
-    moves = state.pose.moved(action) != state.pose
-    if not moves and action.name != "stay":
+    blocked = action.name != "stay" and _change(frame, state.frame) < STILL
+    if blocked or _is_open(state.pose, action):
         return ()
-    if moves and np.abs(frame.astype(np.int16) - state.frame).mean() < STILL:
-        return ()
-    if _at(state.places, state.pose):
+    here = _at(state.places, state.pose)
+    if here is not None and _change(here.frame, state.frame) <= SAME:
         return state.places
-    return (*state.places, Start("", state.pose, state.frame))[-MOST:]
+    return (*(() if here is not None else state.places), Start("", state.pose, state.frame))[-MOST:]
+
+
+def _change(one: Frame, other: Frame) -> float:
+    return float(np.abs(one.astype(np.int16) - other).mean())
+
+
+def _is_open(pose: Pose, action: Action) -> bool:
+    """Whether nobody can reckon with the action: words that move nothing may change everything."""
+    return action.name != "stay" and pose.moved(action) == pose
 
 
 def _between(scene: Scene, start: Pose, end: Pose) -> Action | None:
-    return next((action for action in scene.actions if action.name != "stay" and _near(start.moved(action), end)), None)
+    moves = (action for action in scene.actions if not _is_open(start, action))
+    return next((action for action in moves if _near(start.moved(action), end)), None)
 
 
 def _at(places: tuple[Start, ...], pose: Pose) -> Start | None:

@@ -29,22 +29,22 @@ def scene() -> Scene:
 
 
 def test_the_way_back_is_drawn_from_the_place_and_the_newest_picture(model: BagelWorldModel, scene: Scene) -> None:
-    forward, back, left = (next(a for a in scene.actions if a.name == name) for name in ("forward", "back", "left"))
+    left, right, forward = (next(a for a in scene.actions if a.name == name) for name in ("left", "right", "forward"))
     [state] = model.reset([scene], [3])
     for _ in range(2):
-        [state] = model.step([state], [forward])
-    assert [place.pose.x for place in state.places] == [0.0, 0.3]
+        [state] = model.step([state], [left])
+    assert [place.pose.yaw for place in state.places] == [0.0, 15.0]
     frames, newest = (state.places[1].frame, state.frame), state.memory[-1]
-    [seen] = model.step(model.reset([scene.starting_at(state.places[1])], [0]), [forward])
-    told = replace(state, frames=frames, actions=(forward,), memory=(seen.memory[0], newest), places=())
-    [expected] = model.step([told], [back])
-    after, aside = model.step([state, state], [back, left])
+    [seen] = model.step(model.reset([scene.starting_at(state.places[1])], [0]), [left])
+    told = replace(state, frames=frames, actions=(left,), memory=(seen.memory[0], newest), places=())
+    [expected] = model.step([told], [right])
+    after, aside = model.step([state, state], [right, forward])
     assert np.abs(after.frame.astype(int) - expected.frame).max() <= 2
     assert [len(one.frames) for one in (after, aside)] == [2, 1]  # the past of its own; a full context begins anew
     assert np.array_equal(after.frames[0], state.frame)
     assert np.array_equal(after.memory[0], newest)
-    [forgetful] = model.step([replace(state, places=())], [back])
+    [forgetful] = model.step([replace(state, places=())], [right])
     assert np.abs(forgetful.frame.astype(int) - after.frame).max() > 2
-    [again] = model.step([after], [left])
-    [cold] = BagelWorldModel(model.checkpoint, "golden").step([after], [left])
+    [again] = model.step([after], [forward])
+    [cold] = BagelWorldModel(model.checkpoint, "golden").step([after], [forward])
     assert np.abs(again.frame.astype(int) - cold.frame).max() <= 2

@@ -26,15 +26,24 @@ def gone(state: State, action: Action) -> State:
     return replace(after, places=passed(state, action, after.frame))
 
 
-def test_a_step_back_finds_the_picture_from_before_and_the_move_that_led_away() -> None:
-    state = walked(FORWARD, FORWARD)
+def test_a_step_back_between_known_places_finds_the_picture_from_before_and_the_move_that_led_away() -> None:
+    state = walked(FORWARD, FORWARD, BACK)
     found = way_back(state, BACK)
     assert found is not None
     place, move = found
-    assert (place.pose, move) == (walked(FORWARD).pose, FORWARD)
-    assert np.array_equal(place.frame, walked(FORWARD).frame)
-    assert way_back(state, FORWARD) is None
+    assert (place.pose, move) == (SCENE.starts[0].pose, FORWARD)
+    assert np.array_equal(place.frame, walked().frame)
     assert way_back(state, LEFT) is None
+    assert way_back(walked(FORWARD, FORWARD), BACK) is None  # whether one has come so far is not known yet
+
+
+def test_a_place_that_looks_otherwise_ends_the_trust_in_all_of_them() -> None:
+    state = walked(FORWARD, FORWARD, BACK)
+    strange = replace(state, frames=(*state.frames[:-1], 255 - state.frame))
+    assert way_back(strange, BACK) is None
+    [place] = gone(strange, BACK).places
+    assert place.pose == state.pose
+    assert np.array_equal(place.frame, strange.frame)
 
 
 def test_the_last_step_of_a_full_turn_finds_the_start() -> None:
@@ -49,10 +58,18 @@ def test_a_place_without_a_single_move_from_there_is_no_way_back() -> None:
     assert way_back(walked(LEFT, LEFT), Action("turn right 30 degrees", yaw=-30.0)) is None
 
 
+def test_who_stays_is_shown_what_was_seen_at_first() -> None:
+    state = walked(BY_NAME["stay"], BY_NAME["stay"])
+    found = way_back(state, BY_NAME["stay"])
+    assert found is not None
+    assert (found[0].pose, found[1]) == (state.pose, BY_NAME["stay"])
+    assert way_back(state, Action("open the door")) is None
+
+
 def test_a_place_stays_as_it_was_seen_first() -> None:
     returned = walked(FORWARD, BACK)
-    repainted = replace(returned, frames=(*returned.frames[:-1], 255 - returned.frame))
-    [start, _] = gone(repainted, FORWARD).places
+    faded = replace(returned, frames=(*returned.frames[:-1], np.maximum(returned.frame, 3) - 3))
+    [start, _] = gone(faded, FORWARD).places
     assert start.pose == SCENE.starts[0].pose
     assert np.array_equal(start.frame, walked().frame)
 
