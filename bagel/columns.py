@@ -23,15 +23,16 @@ from bagel.transformer import Expert, Layer, RMSNorm, Rope, rotate
 from bagel.vae import Decoder, UpLevel, Upsample
 from bagel.weights import Checkpoint
 
-M = TypeVar("M", bound=nn.Module)
+Part = TypeVar("Part", bound=nn.Module)
 
 _PARTS = {nn.ModuleList, Layer, Expert, RMSNorm, nn.Linear}  # of layers that nobody has changed
 _FEW = 16  # columns that are multiplied faster where each lies in one piece
 
 
 def in_columns(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint in this form, or as it is where that gains nothing. The given one stays as it is; both share
-    their weights.
+    """The checkpoint in this form, for use without gradients, or as it is where it is no plain one or MKL is missing.
+
+    The given one stays as it is; but for the few convolutions that grow, its weights are shared.
     """
     model = checkpoint.model
     parts = {type(module) for module in model.transformer.layers.modules()}
@@ -49,7 +50,7 @@ def is_plain(model: Bagel) -> bool:
     return ours and model.device.type == "cpu" and model.dtype == torch.float32
 
 
-def shallow(module: M) -> M:
+def shallow(module: Part) -> Part:
     """A module of its own with the same children and parameters."""
     clone = copy.copy(module)
     clone._modules = dict(module._modules)
@@ -117,8 +118,8 @@ def _scale(norm: RMSNorm) -> Tensor:
 
 
 def _normed(x: Tensor, dim: int, scale: Tensor, eps: float) -> Tensor:
-    length = x.square().sum(dim, keepdim=True).add_(eps * x.shape[dim]).rsqrt_()
-    return (x * length).mul_(scale)
+    inverse = x.square().sum(dim, keepdim=True).add_(eps * x.shape[dim]).rsqrt_()  # of the length
+    return (x * inverse).mul_(scale)
 
 
 def _product(weight: Tensor, x: Tensor, onto: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A checkpoint in columns computes the same, and only a plain one is put so."""
+"""A checkpoint in columns computes the same, and only a plain one becomes one."""
 
 from pathlib import Path
 
