@@ -45,9 +45,10 @@ def in_columns(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def is_plain(model: Bagel) -> bool:
-    """Whether a model computes in float32 on the CPU and nobody has changed how."""
-    ours = model.evaluations is None and model.team is None and set(model.transformer.devices) <= {model.device}
-    return ours and model.device.type == "cpu" and model.dtype == torch.float32
+    """Whether a model computes in float32 on the CPU, all of it in this process."""
+    alone = model.team is None and not any(part._forward_hooks for part in model.transformer.layers.modules())
+    here = set(model.transformer.devices) <= {model.device} and model.device.type == "cpu"
+    return alone and here and model.evaluations is None and model.dtype == torch.float32
 
 
 def shallow(module: Part) -> Part:
