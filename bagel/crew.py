@@ -77,10 +77,10 @@ class Crew(Generic[T]):
                 theirs.close()
                 self._mates.append((mate, ours))
             checkpoint = work.load(0)
-            self.mine = make(checkpoint)
             for _, connection in self._mates:
                 self._answer(connection)
             work.meet(0, checkpoint)
+            self.mine = make(checkpoint)  # which sees that the model is a part
         except BaseException:
             self.close()
             raise
@@ -182,12 +182,12 @@ def _mate(rank: int, work: _Work, make: Callable[[Checkpoint], Any], connection:
     """Another process's life: load, meet, then do every call that the first one sends."""
     try:
         checkpoint = work.load(rank)
-        mine = make(checkpoint)
     except (WorldError, ValueError, RuntimeError, OSError) as error:
         connection.send(ModelError(f"process {rank} on {work.how.devices[rank]}: {error}"))
         return
     connection.send(None)
     work.meet(rank, checkpoint)
+    mine = make(checkpoint)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while (call := connection.recv()) is not None:
             function, args, watched = call

@@ -12,19 +12,15 @@ from __future__ import annotations
 import copy
 import functools
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bagel.model import Bagel
+from bagel.columns import is_plain, shallow, with_layers
 from bagel.precision import Int8Linear, pack
-from bagel.transformer import Expert
 from bagel.vae import Decoder, ResBlock, Upsample
 from bagel.weights import Checkpoint
-
-M = TypeVar("M", bound=nn.Module)
 
 _SILU_MIN = -0.2785  # nothing that SiLU gives is lower
 _AFTER_SILU, _MIDDLE = 32, 128  # where zero lies among the 256 steps of a convolution's input
@@ -44,27 +40,23 @@ def rounded(checkpoint: Checkpoint) -> Checkpoint:
     The given one stays as it is; weights that are not rounded are shared with it.
     """
     model = checkpoint.model
-    plain = model.device.type == "cpu" and model.dtype == torch.float32 and not (model.evaluations or model.team)
-    if not plain or not multiplies_bytes():
+    if not (is_plain(model) and multiplies_bytes()):
         return checkpoint
     autoencoder = copy.deepcopy(checkpoint.autoencoder)
     _round_convolutions(autoencoder.decoder)
-    return replace(checkpoint, model=_with_bytes(model), autoencoder=autoencoder)
+    layers = [_rounded(layer) for layer in model.transformer.layers]
+    return replace(checkpoint, model=with_layers(model, layers), autoencoder=autoencoder)
 
 
-def _with_bytes(model: Bagel) -> Bagel:
-    model = _shallow(model)
-    model.transformer = _shallow(model.transformer)
-    model.transformer.layers = nn.ModuleList(_shallow(layer) for layer in model.transformer.layers)
-    for layer in model.transformer.layers:
-        for kind, expert in list(layer.named_children()):
-            assert isinstance(expert, Expert)
-            expert = _shallow(expert)
-            for name, linear in list(expert.named_children()):
-                if isinstance(linear, nn.Linear):
-                    setattr(expert, name, _packed(linear))
-            setattr(layer, kind, expert)
-    return model
+def _rounded(layer: nn.Module) -> nn.Module:
+    layer = shallow(layer)
+    for kind, expert in list(layer.named_children()):
+        expert = shallow(expert)
+        for name, linear in list(expert.named_children()):
+            if isinstance(linear, nn.Linear):
+                setattr(expert, name, _packed(linear))
+        setattr(layer, kind, expert)
+    return layer
 
 
 class RoundedLinear(Int8Linear):
@@ -85,13 +77,6 @@ def _packed(linear: nn.Linear) -> RoundedLinear:
     packed.weight, packed.weight_scale = pack(linear.weight.detach(), "int8").values()
     packed.bias = linear.bias
     return packed
-
-
-def _shallow(module: M) -> M:
-    """A module of its own with the same children and parameters."""
-    clone = copy.copy(module)
-    clone._modules = dict(module._modules)
-    return clone
 
 
 def _round_convolutions(decoder: Decoder) -> None:

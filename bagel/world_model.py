@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from bagel.columns import in_columns
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
 from bagel.judge import chances_of_yes
@@ -77,11 +78,12 @@ class BagelWorldModel:
         self.sampler = sampler or PRESETS[self.walk.preset]
         checkpoint.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._exact = checkpoint
-        self.checkpoint = rounded(checkpoint) if self.sampler.num_timesteps == 2 else checkpoint
+        rounds = rounded(checkpoint) if self.sampler.num_timesteps == 2 else checkpoint
+        self.checkpoint = in_columns(rounds)
         supports = {"free_text", "reconstruct", "preview", "context"} | ({"ask"} if self.walk.ask else set())
         supports |= {"motions"} if "{instruction}" in self.walk.prompt else set()
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
-        dtype = dtype if self.checkpoint is checkpoint else "int8"
+        dtype = dtype if rounds is checkpoint else "int8"
         self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
 
