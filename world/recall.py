@@ -27,7 +27,9 @@ def way_back(state: State, action: Action) -> tuple[Start, Action] | None:
         return None
     strange = action.forward or action.left if here is None else _change(here.frame, state.frame) > SAME
     undoing = None if strange else _between(state.scene, there.pose, state.pose)
-    return (there, undoing) if undoing is not None else None
+    if undoing is None or (state.actions[-1:] == (undoing,) and np.array_equal(there.frame, state.frames[-2])):
+        return None  # no such move, or it is what the state's own past ends with
+    return there, undoing
 
 
 def passed(state: State, action: Action, frame: Frame) -> tuple[Start, ...]:

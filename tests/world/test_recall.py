@@ -54,6 +54,12 @@ def test_the_last_step_of_a_full_turn_finds_the_start() -> None:
     assert (place.pose, move) == (SCENE.starts[0].pose, RIGHT)
 
 
+def test_what_the_own_past_ends_with_is_not_read_twice() -> None:
+    state = walked(LEFT, LEFT)
+    assert way_back(state, RIGHT) is None
+    assert way_back(replace(state, frames=state.frames[-1:], actions=()), RIGHT) is not None
+
+
 def test_a_place_without_a_single_move_from_there_is_no_way_back() -> None:
     assert way_back(walked(LEFT, LEFT), Action("turn right 30 degrees", yaw=-30.0)) is None
 
