@@ -64,7 +64,8 @@ class _Window:
     latents: tuple[Tensor, ...]
     frames: tuple[Frame, ...]
     actions: tuple[Action, ...]
-    recalls: bool  # whether its first picture is of a remembered place, and not of the state's own past
+    key: bytes  # of what stands before the newest picture, in the memo
+    recalls: bool  # whether that is a remembered place and not the state's own past
 
 
 class BagelWorldModel:
@@ -211,12 +212,13 @@ class BagelWorldModel:
         for i, frame, latent in zip(staying, frames, tokens, strict=True):
             new[i] = self._after(windows[i], actions[i], frame, latent)
             if len(new[i].frames) > 1 and not windows[i].recalls:
-                self._keep(new[i], _Past(gen[i], texts[i]))
+                self._keep(new[i].digest(), _Past(gen[i], texts[i]))
         return new
 
     def _after(self, window: _Window, action: Action, frame: Frame, tokens: Tensor) -> State:
         """The state with one frame more, or with it alone where the context was full."""
-        own = slice(window.recalls, None) if len(window.frames) < self.walk.history else slice(0)
+        first = len(window.frames) - 1 if window.recalls else 0
+        own = slice(first, None) if len(window.frames) - first < self.walk.history else slice(0)
         return replace(
             window.state,
             frames=(*window.frames[own], frame),
@@ -233,13 +235,16 @@ class BagelWorldModel:
         windows, pairs = [], []
         for state, action in zip(states, actions, strict=True):
             frames, between, memory = state.frames, state.actions, state.memory or (None,) * len(state.frames)
-            recalled = way_back(state, action)
+            key, recalled = state.digest(), way_back(state, action)
             if recalled is not None:
-                place, move = recalled
-                frames, between, memory = (place.frame, frames[-1]), (move,), (None, memory[-1])
+                key = hashlib.blake2b(repr((state.scene.name, recalled[1])).encode(), key=recalled[0].digest).digest()
+                frames, between, memory = frames[-1:], (), memory[-1:]
+                if key not in self._memo:
+                    place, move = recalled
+                    frames, between, memory = (place.frame, *frames), (move,), (None, *memory)
             elif len(frames) > self.walk.history and not state.whole:
                 frames, between, memory = frames[-1:], (), memory[-1:]
-            windows.append(_Window(state, (), tuple(map(self._fit, frames)), between, recalled is not None))
+            windows.append(_Window(state, (), tuple(map(self._fit, frames)), between, key, recalled is not None))
             pairs += zip(windows[-1].frames, memory, strict=True)
         encoded = iter(self._encoded([frame for frame, latent in pairs if latent is None]))
         latents = iter([next(encoded) if m is None else torch.from_numpy(np.asarray(m)).float() for _, m in pairs])
@@ -255,7 +260,7 @@ class BagelWorldModel:
 
     def _pasts(self, windows: Sequence[_Window]) -> list[_Past]:
         """What stands before the newest pictures: from the memo, or read again one picture at a time."""
-        found = [None if window.recalls else self._memo.get(window.state.digest()) for window in windows]
+        found = [self._memo.get(window.key) for window in windows]
         for i in (i for i, past in enumerate(found) if past is None):
             gen, texts, window = EMPTY, EMPTY, windows[i]
             for k, action in enumerate(window.actions):
@@ -263,11 +268,13 @@ class BagelWorldModel:
                 gen = self._read([gen], [[*self._picture(window, k), words]])[0]
                 if self.sampler.cfg_text_scale > 1:
                     texts = self._read([texts], [[words]])[0]
-            found[i] = _Past(gen, texts)
+            found[i] = past = _Past(gen, texts)
+            if window.recalls:
+                self._keep(window.key, past)
         return [past or _Past() for past in found]
 
-    def _keep(self, state: State, past: _Past) -> None:
-        self._memo[state.digest()] = past
+    def _keep(self, key: bytes, past: _Past) -> None:
+        self._memo[key] = past
         while len(self._memo) > MEMO:
             self._memo.popitem(last=False)
 
