@@ -48,7 +48,7 @@ class Limits:
     header_bytes: int = 8 * 2**20
     buffers: int = 32_768  # behind a header
     rows: int = 256  # states, scenes, poses or frames of a request
-    frames: int = 64  # of a state
+    frames: int = 64  # of a state, and so many places
     text: int = 4096  # characters of an action, a question, a name, a caption
     side: int = 8192  # pixels of a frame
     sessions: int = 1024  # clients that are served at once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_refusal_names_the_limit(serve: Serve, limits: Limits, words: str) -> 
         states = ToyWorld().step(states, [FORWARD] * 3)
     with pytest.raises(ValueError, match=words):
         client.step(states, [FORWARD] * 3)
+
+
+def test_places_are_limited_as_frames_are(serve: Serve) -> None:
+    client = serve(options=ServerOptions(limits=Limits(frames=2))).client()
+    [state] = ToyWorld().reset([toy_scene()], [0])
+    crowded = replace(state, places=state.scene.starts[:1] * 3)
+    with pytest.raises(ValueError, match="a state of 3 places: the limit is frames = 2"):
+        client.step([crowded], [FORWARD])
+    assert len(client.step([replace(state, places=state.scene.starts[:1])], [FORWARD])[0].places) == 1
 
 
 @pytest.mark.parametrize(
