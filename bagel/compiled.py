@@ -1,12 +1,13 @@
-"""Evaluations without waiting: experts compiled around attention, side by side on a card, small ones as one CUDA graph.
+"""Evaluations without waiting: experts compiled around attention, side by side on a card, in CUDA graphs.
 
 Two rows of markers cost a pass over half of the model's weights, which moves bytes and computes little; the latents
 compute and move little. So on a card the markers' expert runs on a stream of its own, of lower priority, and takes
 what the latents' leaves idle; the two meet where attention needs the keys and values of both.
 
-No compiled code ever sees how long a context is: attention, which does, stays outside of it. A graph works on a
-buffer of one of a few lengths whose free columns lie before the context; how many those are is a tensor, so a context
-may grow inside a graph.
+No compiled code ever sees how long a context is: attention, which does, stays outside of it. A buffer is of one of a
+few lengths, and its free columns lie before the context. A small evaluation is one graph, in which how many columns
+are free is a tensor, so that a context may grow inside it. A large one is a graph from each attention to the next:
+attention itself, which then takes longer than asking for it, knows the lengths and needs no mask.
 
 R rows of a batch, N latent tokens, P numbers of a token, T new rows of one kind (2 markers or N latents), S columns of
 a buffer, H query heads, G key heads, K head size, D width, L layers.
@@ -18,7 +19,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -26,13 +26,15 @@ from torch import Tensor
 from bagel.attention import as_bias, attention
 from bagel.context import MAX_RUNS, Context, runs_of
 from bagel.model import Bagel
-from bagel.transformer import Expert, Layer, rotary
+from bagel.transformer import Expert, Layer, Rope, rotary
 
 BUFFERS = 6  # kept at once, the latest used
 MIN_COLUMNS = 512
-LAUNCH_BOUND = 1024  # latent rows below which a card would wait for Python without a graph
+ONE_GRAPH = 1024  # latent rows below which a card would wait for Python between two attentions
 
-Attend = Callable[[int, Tensor], Tensor]  # (layer, q [R, H, T, K]) -> [R, T, H * K]
+MARKERS, LATENTS = 0, 1  # kinds of rows, and their places in a pair
+
+Attend = Callable[[int, int], list[Tensor]]  # (layer, kind of rows) -> [R, T, H, K], cut into neighbours of R
 
 
 def use_compiled(model: Bagel, one_device: bool) -> None:
@@ -45,11 +47,13 @@ def use_compiled(model: Bagel, one_device: bool) -> None:
 def compile_experts(model: Bagel, backend: str = "inductor") -> None:
     """Compiles what an expert does before and after attention; all of them share one compiled form."""
     queries = torch.compile(Expert.queries, dynamic=True, backend=backend)
+    store = torch.compile(Expert.store, dynamic=True, backend=backend)
     finish = torch.compile(Expert.finish, dynamic=True, backend=backend)
     for layer in model.transformer.layers:
         assert isinstance(layer, Layer)
         for expert in (layer.und, layer.gen):
-            expert.__dict__ |= {"queries": partial(queries, expert), "finish": partial(finish, expert)}
+            forms = {"queries": queries, "store": store, "finish": finish}
+            expert.__dict__ |= {name: partial(form, expert) for name, form in forms.items()}
 
 
 def num_columns(needed: int) -> int:
@@ -63,9 +67,11 @@ def num_columns(needed: int) -> int:
 class Streams:
     """Two streams of a card: the one in front goes first wherever both could. A CPU does one thing after the other."""
 
-    def __init__(self, device: torch.device, front: int = -1, behind: int | None = 0) -> None:
-        """Priorities, the lower the sooner; without `behind` all runs in front. Others than these serve comparison."""
+    def __init__(self, device: torch.device, front: int = -1, behind: int | None = 0, spared: int = 0) -> None:
+        """Priorities, the lower the sooner; without `behind` all runs in front. Products in front leave `spared`
+        multiprocessors to what is behind. Others than these serve comparison."""
         cuda = device.type == "cuda"
+        self.spared = spared if cuda else 0
         self.front = torch.cuda.Stream(device, priority=front) if cuda else None
         self._behind = torch.cuda.Stream(device, priority=behind) if cuda and behind is not None else None
 
@@ -94,6 +100,21 @@ class Streams:
     def meet(self) -> None:
         if self._behind is not None:
             torch.cuda.current_stream().wait_stream(self._behind)
+
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Products asked for inside leave multiprocessors free: cuBLASLt alone can be told so."""
+        if not self.spared:
+            yield
+            return
+        before = torch.backends.cuda.preferred_blas_library()
+        torch.backends.cuda.preferred_blas_library("cublaslt")
+        torch._C._set_sm_carveout_experimental(self.spared)
+        try:
+            yield
+        finally:
+            torch._C._set_sm_carveout_experimental(None)
+            torch.backends.cuda.preferred_blas_library(before)
 
 
 class Evaluations:
@@ -131,30 +152,35 @@ class Buffer:
     def __init__(self, model: Bagel, shape: tuple[int, int, int], streams: Streams) -> None:
         num_rows, num_tokens, columns = shape
         c, device, dtype = model.transformer.config, model.device, model.dtype
-        heads = c.num_key_value_heads
+        near = {"device": device, "dtype": dtype}
         self.model, self.streams = model, streams
         self.owner: object = None
-        self.kv = torch.zeros(
-            (c.num_hidden_layers, 2, num_rows, columns, heads, c.head_dim), device=device, dtype=dtype
-        )
+        kept = (c.num_hidden_layers, num_rows, columns, c.num_key_value_heads, c.head_dim)
+        self.keys, self.values = torch.zeros(kept, **near), torch.zeros(kept, **near)
         self.x_t = torch.zeros(num_rows, num_tokens, model.config.latent_channels, device=device)
         self.t = torch.zeros(1, device=device)
         self.positions = torch.zeros(num_rows, 1, dtype=torch.long, device=device)
         self.pads = torch.zeros(num_rows, dtype=torch.int32, device=device)  # free columns before each context
         self.runs: list[tuple[int, int, int]] = []  # neighbours of equal length: first row, row behind, length
         self.grid = torch.zeros(num_tokens, dtype=torch.long, device=device)
-        self.markers = torch.zeros(2, c.hidden_size, device=device, dtype=dtype)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.result = self.x_t
+        self.markers = torch.zeros(2, c.hidden_size, **near)
+        self.layers = [layer for layer in model.transformer.layers if isinstance(layer, Layer)]
+        rows = (2, num_tokens)
+        self.queries = [torch.zeros(num_rows, n, c.num_attention_heads, c.head_dim, **near) for n in rows]
+        self.attended: list[Tensor] = []  # likewise what attention says, where it is between graphs
+        self.und = self.gen = self.x_t  # rows on their way through the layers
+        self.ropes: tuple[Rope, Rope] | None = None
+        self.graphs: list[torch.cuda.CUDAGraph] = []  # one, or one before, between and after all attentions
 
     def fill(self, contexts: Sequence[Context], grid: Tensor, markers: Tensor) -> None:
         """Takes in contexts, one a row, and what does not change while they are sampled from."""
         new = self.x_t.shape[1] + 2
         for row, context in enumerate(contexts):
-            end = self.kv.shape[3] - new
+            end = self.keys.shape[2] - new
             for segment in reversed(context.segments):  # [L, 2, G, T, K]
                 start = end - segment.shape[3]
-                self.kv[:, :, row, start:end] = segment.transpose(2, 3)
+                for kept, read in zip((self.keys, self.values), segment.transpose(2, 3).unbind(1), strict=True):
+                    kept[:, row, start:end] = read
                 end = start
             self.pads[row] = end
             self.positions[row] = context.position
@@ -166,74 +192,115 @@ class Buffer:
         """The last layer's output [R, N, D] for x_t [R, N, P] at time t []."""
         self.x_t.copy_(x_t)
         self.t.fill_(t.item())  # a number of the CPU: nothing is waited for
-        if self.kv.is_cuda and self.x_t.shape[:2].numel() < LAUNCH_BOUND:
-            if self.graph is None:
-                self._capture()
-            assert self.graph is not None
-            self.graph.replay()
-            return self.result.clone()
         with self.streams.ahead():
-            return self._run(self._attend_by_runs if len(self.runs) <= MAX_RUNS else self._attend_any())
+            if not self.keys.is_cuda:
+                self._run(self._attend_by_lengths())
+            elif self.x_t.shape[:2].numel() < ONE_GRAPH:
+                self.graphs = self.graphs or self._captured_whole()
+                self.graphs[0].replay()
+            else:
+                self.graphs = self.graphs or self._captured_in_pieces()
+                self._replay()
+            return self.gen.clone()
 
-    def _capture(self) -> None:
-        with self.streams.ahead():
-            for _ in range(2):  # compiles, and lets libraries take their workspaces
-                self._run(self._attend_any())
-        self.graph = torch.cuda.CUDAGraph()
-        # Other threads (of NCCL, of a server) may ask the card something meanwhile.
-        with torch.cuda.graph(self.graph, stream=self.streams.front, capture_error_mode="thread_local"):
-            self.result = self._run(self._attend_any())
+    def _captured_whole(self) -> list[torch.cuda.CUDAGraph]:
+        for _ in range(2):  # compiles, and lets libraries take their workspaces
+            self._run(self._attend_any())
+        with _capturing() as graph:
+            self._run(self._attend_any())
+        return [graph]
 
-    def _run(self, attend: Attend) -> Tensor:
-        gen = self.model.embed_latents(self.x_t, self.t, self.grid)
-        positions = self.positions.expand(-1, 2 + self.x_t.shape[1])  # a picture takes one position
-        und_rope, gen_rope = rotary(positions, 2, self.model.transformer.config, gen.dtype)
-        layers = [layer for layer in self.model.transformer.layers if isinstance(layer, Layer)]
-        with self.streams.beside():  # what one stream alone reads is made on it: its memory is used again in its order
-            und = self.markers.repeat(len(gen), 1, 1)
-            und_q = self._store(0, 0, *layers[0].und.queries(und, und_rope))
-        gen_q = self._store(0, 2, *layers[0].gen.queries(gen, gen_rope))
-        for i, (layer, following) in enumerate(pairwise(layers)):
-            self.streams.meet()
+    def _captured_in_pieces(self) -> list[torch.cuda.CUDAGraph]:
+        """They share their memory, since they always run in this order; what attention says has a place of its own."""
+        for _ in range(2):
+            self._run(self._attend_by_lengths())
+        self.attended = [torch.zeros_like(q) for q in self.queries]
+        graphs: list[torch.cuda.CUDAGraph] = []
+        for i in range(len(self.layers) + 1):
+            with _capturing(graphs[0] if graphs else None) as graph:
+                self._to(i, lambda kind: self.attended[kind].flatten(2))
+            graphs.append(graph)
+        return graphs
+
+    def _replay(self) -> None:
+        attend = self._attend_by_lengths()
+        self.graphs[0].replay()
+        for layer, graph in enumerate(self.graphs[1:]):
             with self.streams.beside():
-                und = layer.und.finish(und, attend(i, und_q))
-                und_q = self._store(i + 1, 0, *following.und.queries(und, und_rope))
-            gen = layer.gen.finish(gen, attend(i, gen_q))
-            gen_q = self._store(i + 1, 2, *following.gen.queries(gen, gen_rope))
+                if layer < len(self.layers) - 1:
+                    self._keep(MARKERS, attend(layer, MARKERS))
+            self._keep(LATENTS, attend(layer, LATENTS))
+            self.streams.meet()
+            graph.replay()
+
+    def _keep(self, kind: int, parts: Sequence[Tensor]) -> None:
+        first = 0
+        for part in parts:
+            self.attended[kind][first : first + len(part)].copy_(part)
+            first += len(part)
+
+    def _run(self, attend: Attend) -> None:
+        for i in range(len(self.layers) + 1):
+            self._to(i, lambda kind, i=i: _joined(attend(i - 1, kind)).flatten(2))
+
+    def _to(self, i: int, attended: Callable[[int], Tensor]) -> None:
+        """From what attention in layer `i` - 1 said, [R, T, H * K] of each kind of rows, to the queries of layer `i`.
+
+        With 0 the rows enter the first layer, and behind the last one the latents alone leave it.
+        """
+        before, after = ([None, *self.layers][i], [*self.layers, None][i])
+        if before is None:
+            positions = self.positions.expand(-1, 2 + self.x_t.shape[1])  # a picture takes one position
+            self.ropes = rotary(positions, 2, self.model.transformer.config, self.keys.dtype)
+        with self.streams.beside():  # what one stream alone reads is made on it: its memory is used again in its order
+            if after is not None:
+                self.und = before.und.finish(self.und, attended(MARKERS)) if before else self._markers()
+                self._store(i, MARKERS, after.und, self.und)
+        with self.streams.sparing():
+            self.gen = before.gen.finish(self.gen, attended(LATENTS)) if before else self._latents()
+            if after is not None:
+                self._store(i, LATENTS, after.gen, self.gen)
         self.streams.meet()
-        return layers[-1].gen.finish(gen, attend(len(layers) - 1, gen_q))  # nobody reads the markers any more
 
-    def _store(self, layer: int, first: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Writes keys and values [R, G, T, K] into the new columns from the `first` one on; gives back q."""
-        start = self.kv.shape[3] - self.x_t.shape[1] - 2 + first
-        columns = slice(start, start + k.shape[2])
-        keys, values = self.kv[layer]  # [R, S, G, K]
-        keys[:, columns], values[:, columns] = k.transpose(1, 2), v.transpose(1, 2)
-        return q
+    def _markers(self) -> Tensor:
+        return self.markers.repeat(len(self.x_t), 1, 1)
 
-    def _attend_by_runs(self, layer: int, q: Tensor) -> Tensor:
-        """The model's own kernel over contexts of equal length, without any mask."""
-        keys, values = (x.transpose(1, 2) for x in self.kv[layer])  # [R, G, S, K]
+    def _latents(self) -> Tensor:
+        return self.model.embed_latents(self.x_t, self.t, self.grid)
+
+    def _store(self, layer: int, kind: int, expert: Expert, rows: Tensor) -> None:
+        """Queries of rows [R, T, D] to their place, keys and values to the new columns."""
+        first = self.keys.shape[2] - self.x_t.shape[1] - (0 if kind == LATENTS else 2)
+        columns = slice(first, first + rows.shape[1])
+        keys, values = self.keys[layer, :, columns], self.values[layer, :, columns]  # [R, T, G, K]
+        expert.store(rows, self.ropes[kind], self.queries[kind], keys, values)
+
+    def _attend_by_lengths(self) -> Attend:
+        """The model's own kernel over contexts of equal length, without any mask, where there are few lengths."""
+        if len(self.runs) > MAX_RUNS:
+            return self._attend_any()
         new = self.x_t.shape[1] + 2
-        parts = [
-            self.model.kernel(q[a:b], keys[a:b, :, -(length + new) :], values[a:b, :, -(length + new) :])
-            for a, b, length in self.runs
-        ]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2).flatten(2)
+
+        def attend(layer: int, kind: int) -> list[Tensor]:
+            q, keys, values = (x.transpose(1, 2) for x in (self.queries[kind], self.keys[layer], self.values[layer]))
+            seen = [(slice(a, b), slice(keys.shape[2] - length - new, None)) for a, b, length in self.runs]
+            return [self.model.kernel(q[r], keys[r, :, s], values[r, :, s]).transpose(1, 2) for r, s in seen]
+
+        return attend
 
     def _attend_any(self) -> Attend:
         """Attention over contexts whose lengths only the device knows."""
-        if self.kv.is_cuda and self.kv.dtype != torch.float32:
+        if self.keys.is_cuda and self.keys.dtype != torch.float32:
             return self._attend_packed()
         return self._attend_masked()
 
     def _attend_masked(self) -> Attend:
-        columns = torch.arange(self.kv.shape[3], device=self.kv.device)
-        bias = as_bias((columns >= self.pads[:, None])[:, None, None], self.kv.dtype)  # [R, 1, 1, S]
+        columns = torch.arange(self.keys.shape[2], device=self.keys.device)
+        bias = as_bias((columns >= self.pads[:, None])[:, None, None], self.keys.dtype)  # [R, 1, 1, S]
 
-        def attend(layer: int, q: Tensor) -> Tensor:
-            keys, values = self.kv[layer]
-            return attention(q, keys.transpose(1, 2), values.transpose(1, 2), bias).transpose(1, 2).flatten(2)
+        def attend(layer: int, kind: int) -> list[Tensor]:
+            q, keys, values = (x.transpose(1, 2) for x in (self.queries[kind], self.keys[layer], self.values[layer]))
+            return [attention(q, keys, values, bias).transpose(1, 2)]
 
         return attend
 
@@ -246,20 +313,37 @@ class Buffer:
 
         from bagel.kernels import grouped
 
-        num_rows, columns = self.kv.shape[2], self.kv.shape[3]
-        rows = torch.arange(num_rows, device=self.kv.device, dtype=torch.int32)
+        num_rows, columns = self.keys.shape[1:3]
+        rows = torch.arange(num_rows, device=self.keys.device, dtype=torch.int32)
 
         def bounds(first: Tensor, behind: Tensor) -> Tensor:
             return torch.cat((rows[:1], torch.stack((first, behind), dim=1).flatten())).int()
 
         cu_k = bounds(rows * columns + self.pads, (rows + 1) * columns)
-        cu_q = {new: bounds(rows * new, (rows + 1) * new) for new in (2, self.x_t.shape[1])}
+        cu_q = [bounds(rows * q.shape[1], (rows + 1) * q.shape[1]) for q in self.queries]
         kernel = grouped(varlen_attn)
 
-        def attend(layer: int, q: Tensor) -> Tensor:
-            (keys, values), new = self.kv[layer], q.shape[2]
-            packed = q.transpose(1, 2).flatten(0, 1)  # [R * T, H, K]
-            out = kernel(packed, keys.flatten(0, 1), values.flatten(0, 1), cu_q[new], cu_k, new, columns)
-            return out.flatten(1).unflatten(0, (num_rows, new))
+        def attend(layer: int, kind: int) -> list[Tensor]:
+            new = self.queries[kind].shape[1]
+            packed, keys, values = (x.flatten(0, 1) for x in (self.queries[kind], self.keys[layer], self.values[layer]))
+            return [kernel(packed, keys, values, cu_q[kind], cu_k, new, columns).unflatten(0, (num_rows, new))]
 
         return attend
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+@contextmanager
+def _capturing(first: torch.cuda.CUDAGraph | None = None) -> Iterator[torch.cuda.CUDAGraph]:
+    """A graph of what is asked for inside, of the current stream and what it waits for, in the memory of `first`."""
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    # Other threads (of NCCL, of a server) may ask the card something meanwhile.
+    pool = {} if first is None else {"pool": first.pool()}
+    graph.capture_begin(**pool, capture_error_mode="thread_local")
+    try:
+        yield graph
+    finally:
+        graph.capture_end()

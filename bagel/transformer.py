@@ -57,6 +57,11 @@ class Expert(nn.Module):
         q, k = rotate(self.q_norm(q), rope), rotate(self.k_norm(k), rope)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
+    def store(self, x: Tensor, rope: Rope, queries: Tensor, keys: Tensor, values: Tensor) -> None:
+        """The same, written to their places [B, T, heads, K]."""
+        for place, rows in zip((queries, keys, values), Expert.queries(self, x, rope), strict=True):
+            place.copy_(rows.transpose(1, 2))
+
     def finish(self, x: Tensor, attention: Tensor) -> Tensor:
         """Residuals of attention [B, T, H * K] and SwiGLU."""
         x = x + self.out(attention)

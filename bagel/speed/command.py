@@ -95,7 +95,7 @@ def _walk(chosen: argparse.Namespace) -> int:
 def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     from PIL import Image
 
-    from bagel.compiled import LAUNCH_BOUND
+    from bagel.compiled import ONE_GRAPH
     from bagel.kernels import choose
     from bagel.speed.frame import WORDS, measure_frame, noise
     from bagel.speed.reference import Edit, check_reference, measure_reference
@@ -111,7 +111,7 @@ def _frame(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     lines = [", ".join(f"{name} {value}" for name, value in found.settings.items())]
     lines += [f"attention: {kernel.name}", *(f"  not {name}: {why}" for name, why in kernel.passed_over.items())]
     if chosen.compile and checkpoint.model.device.type == "cuda":
-        lines.append(f"  in graphs, of fewer than {LAUNCH_BOUND} latent rows: torch's FlashAttention-2 for packed rows")
+        lines.append(f"  in graphs, of fewer than {ONE_GRAPH} latent rows: torch's FlashAttention-2 for packed rows")
     lines += [f"{name:30}{1e3 * seconds:10.1f} ms" for name, seconds in found.parts.items()]
     lines += [
         f"{'whole frame, picture read anew':30}{1e3 * found.frame:10.1f} ms",

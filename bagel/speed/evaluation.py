@@ -19,12 +19,17 @@ from bagel.weights import Checkpoint
 RUNS = 10
 KERNELS = 14  # that take the most time
 
-# Priorities of the latents' stream and the markers' (None: the same stream).
-ARRANGEMENTS: dict[str, tuple[int, int | None]] = {
-    "in turn": (-1, None),
-    "beside": (0, 0),
-    "beside, first": (0, -1),
-    "beside, behind": (-1, 0),  # what is used
+# Priorities of the latents' stream and the markers' (None: the same stream), multiprocessors that products spare.
+ARRANGEMENTS: dict[str, tuple[int, int | None, int]] = {
+    "in turn": (-1, None, 0),
+    "beside, behind": (-1, 0, 0),  # what is used
+    "beside": (0, 0, 0),
+    "behind, 8 spared": (-1, 0, 8),
+    "behind, 16 spared": (-1, 0, 16),
+    "behind, 24 spared": (-1, 0, 24),
+    "beside, 16 spared": (0, 0, 16),
+    "first, 16 spared": (0, -1, 16),
+    "first, 32 spared": (0, -1, 32),
 }
 
 
@@ -43,8 +48,8 @@ def measure_evaluations(checkpoint: Checkpoint, sizes: Sequence[tuple[int, int]]
     """All arrangements at each size (H, W), on a context of a picture and words."""
     model = checkpoint.model
     for size in sizes:
-        for name, (front, behind) in ARRANGEMENTS.items():
-            model.evaluations = Evaluations(model, Streams(model.device, front, behind))
+        for name, arrangement in ARRANGEMENTS.items():
+            model.evaluations = Evaluations(model, Streams(model.device, *arrangement))
             one, three = (1e3 * _median(checkpoint, _call(checkpoint, size, branches)) for branches in (1, 3))
             yield EvaluationTime(f"{size[1]}x{size[0]}", name, one, three)
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from bagel.config import BagelConfig
 from bagel.context import Context
-from bagel.generate import encode_latent, grid_of
+from bagel.generate import encode_latent, grid_of, see_picture
 from bagel.placement import GIB, num_bytes
-from bagel.prefill import LatentPicture, Words, prefill
+from bagel.prefill import Block, LatentPicture, Words, prefill
 from bagel.sampler import Conditions, Velocity, sample
-from bagel.vae import patchify
+from bagel.transforms import resize, to_pixels
+from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint
 from world.settings import SamplerConfig
 
@@ -71,11 +73,17 @@ def velocities(checkpoint: Checkpoint, inputs: Inputs) -> tuple[Tensor, float]:
 
 
 def conditions_of(checkpoint: Checkpoint, inputs: Inputs) -> Conditions:
-    """The three contexts of an edit: picture and words, the picture alone, the words alone."""
+    """The three contexts of an edit: picture (as a walk reads it) and words, the picture alone, the words alone."""
     model, markers = checkpoint.model, checkpoint.tokenizer.image_markers
     tokens = patchify(encode_latent(checkpoint, inputs.frame.to(model.device)), checkpoint.config.latent_patch_size)[0]
     words = Words(checkpoint.tokenizer.prompt(WORDS))
-    before = prefill(model, markers, [Context()], [[LatentPicture(tokens.float(), inputs.grid)]])
+    picture: list[Block] = [LatentPicture(tokens.float(), inputs.grid)]
+    if checkpoint.config.walk.vit:
+        frame = Image.fromarray(to_bytes(inputs.frame)[0].numpy())
+        picture.append(see_picture(checkpoint, to_pixels(resize(frame, checkpoint.config.vit_transform))))
+    before = [Context()]
+    for block in picture:
+        before = prefill(model, markers, before, [[block]])
     gen, image = prefill(model, markers, [before[0], Context()], [[words], [words]])
     return Conditions([gen], before, [image])
 

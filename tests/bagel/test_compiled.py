@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch._dynamo.utils import counters
 
-from bagel.compiled import LAUNCH_BOUND, Evaluations, compile_experts, num_columns
+from bagel.compiled import ONE_GRAPH, Evaluations, compile_experts, num_columns
 from bagel.context import EMPTY, MAX_RUNS, Context
 from bagel.generate import Conversation
 from bagel.prefill import Words, prefill
@@ -97,7 +97,7 @@ def test_buffers_grow_by_less_than_half() -> None:
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:TensorFloat32")  # the compiler's advice for float32
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("rows_in_a_graph", [LAUNCH_BOUND, 0])
+@pytest.mark.parametrize("rows_in_a_graph", [ONE_GRAPH, 0])
 def test_on_cuda_graphs_and_streams_paint_what_the_plain_model_paints(
     golden: Path,
     pictures: list[Image.Image],
@@ -106,7 +106,7 @@ def test_on_cuda_graphs_and_streams_paint_what_the_plain_model_paints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch._dynamo.reset()  # there is room for few compiled forms
-    monkeypatch.setattr("bagel.compiled.LAUNCH_BOUND", rows_in_a_graph)
+    monkeypatch.setattr("bagel.compiled.ONE_GRAPH", rows_in_a_graph)
     plain, fast = load(golden, "cuda", dtype), load(golden, "cuda", dtype)
     compile_experts(fast.model)
     fast.model.evaluations = Evaluations(fast.model)
