@@ -169,7 +169,7 @@ class Buffer:
         self.queries = [torch.zeros(num_rows, n, c.num_attention_heads, c.head_dim, **near) for n in rows]
         self.attended: list[Tensor] = []  # likewise what attention says, where it is between graphs
         self.und = self.gen = self.x_t  # rows on their way through the layers
-        self.ropes: tuple[Rope, Rope] | None = None
+        self.ropes: tuple[Rope, Rope]  # known as soon as rows enter
         self.graphs: list[torch.cuda.CUDAGraph] = []  # one, or one before, between and after all attentions
 
     def fill(self, contexts: Sequence[Context], grid: Tensor, markers: Tensor) -> None:
@@ -341,8 +341,10 @@ def _capturing(first: torch.cuda.CUDAGraph | None = None) -> Iterator[torch.cuda
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     # Other threads (of NCCL, of a server) may ask the card something meanwhile.
-    pool = {} if first is None else {"pool": first.pool()}
-    graph.capture_begin(**pool, capture_error_mode="thread_local")
+    if first is None:
+        graph.capture_begin(capture_error_mode="thread_local")
+    else:
+        graph.capture_begin(first.pool(), capture_error_mode="thread_local")
     try:
         yield graph
     finally:

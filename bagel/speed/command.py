@@ -18,6 +18,8 @@ from world.errors import ModelError
 from world.settings import PRESETS, SamplerConfig
 
 if TYPE_CHECKING:
+    import torch
+
     from bagel.precision import Precision
     from bagel.weights import Checkpoint
 
@@ -33,6 +35,10 @@ MEASURES = (
     "approximations",
     "batch",
 )
+
+
+COMPILED = ", compiled"
+FLOAT32_MEMORY = 70e9  # bytes of a card on which the 7B in float32 leaves room to compute
 
 
 def add_bench(commands: Any) -> None:
@@ -252,16 +258,28 @@ def _precision(chosen: argparse.Namespace) -> tuple[Any, list[str]]:
     from bagel.weights import choose_device
 
     device = choose_device(chosen.device)
-    names = ["float32", "bfloat16"] if device.type == "cpu" else ["bfloat16"]
+    names = ["bfloat16"] if device.type == "cuda" and _memory(device) < FLOAT32_MEMORY else ["float32", "bfloat16"]
+    names += [f"bfloat16{COMPILED}"] if chosen.compile else []
     refused = {name: why for name in PACKED if (why := can_run(name, device))}
     names += [name for name in PACKED if name not in refused]
-    errors, lines = [], [f"{'precision':12}{'velocity error':>16}{'worst':>9}{'weights':>14}{'evaluation':>15}"]
-    for e in compare_precisions(lambda name: _checkpoint(chosen, name), names, _size(chosen)):
+
+    def make(name: str) -> Checkpoint:
+        compiled = name.endswith(COMPILED)
+        return _checkpoint(argparse.Namespace(**vars(chosen) | {"compile": compiled}), name.removesuffix(COMPILED))
+
+    errors, lines = [], [f"{'precision':20}{'velocity error':>16}{'worst':>9}{'weights':>14}{'evaluation':>15}"]
+    for e in compare_precisions(make, names, _size(chosen)):
         errors.append(asdict(e))
-        lines.append(f"{e.name:12}{e.mean:16.4f}{e.worst:9.4f}{e.gigabytes:10.3f} GiB{e.milliseconds:12.1f} ms")
+        lines.append(f"{e.name:20}{e.mean:16.4f}{e.worst:9.4f}{e.gigabytes:10.3f} GiB{e.milliseconds:12.1f} ms")
         print(lines[-1], file=sys.stderr, flush=True)
-    lines += [f"{name:12}{why}" for name, why in refused.items()]
+    lines += [f"{name:20}{why}" for name, why in refused.items()]
     return errors, lines
+
+
+def _memory(device: torch.device) -> int:
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory
 
 
 def _approximations(chosen: argparse.Namespace) -> tuple[Any, list[str]]:

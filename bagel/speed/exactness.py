@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -89,10 +90,13 @@ def conditions_of(checkpoint: Checkpoint, inputs: Inputs) -> Conditions:
 
 
 def compare_precisions(make: Callable[[str], Checkpoint], names: list[str], size: tuple[int, int]) -> Iterator[Error]:
-    """Velocities of the model that `make` gives in each precision against those of the first name."""
+    """Velocities of the model that `make` gives in each precision against those of the first name; one at a time."""
     exact: Tensor | None = None
     inputs: Inputs | None = None
+    checkpoint: Checkpoint | None = None
     for name in names:
+        del checkpoint  # a card has no room for two
+        release()
         checkpoint = make(name)
         inputs = inputs or inputs_for(checkpoint, size)
         found, milliseconds = velocities(checkpoint, inputs)
@@ -133,6 +137,14 @@ def compare_approximations(
         seconds = time.perf_counter() - begun
         exact = found if exact is None else exact
         yield name, relative(found, exact), seconds
+
+
+def release() -> None:
+    """Gives back what a model held: its memory, and its compiled forms, of which there is room for few."""
+    torch.compiler.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def relative(found: Tensor, exact: Tensor) -> float:

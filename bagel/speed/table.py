@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +15,7 @@ from bagel.compiled import use_compiled
 from bagel.config import BagelConfig
 from bagel.placement import Loading
 from bagel.precision import Precision
-from bagel.speed.exactness import inputs_for, relative, velocities, with_frame_size
+from bagel.speed.exactness import inputs_for, relative, release, velocities, with_frame_size
 from bagel.speed.frame import WORDS, FrameTime, measure_frame, noise
 from bagel.speed.random import random_checkpoint
 from bagel.speed.reference import Edit, measure_reference
@@ -77,10 +75,10 @@ def measure_table(request: Request) -> Iterator[TableRow]:
     exact: dict[tuple[int, int], Tensor] = {}
     for number, precision in enumerate(request.precisions):
         yield from _ours(request, precision, exact)
-        _clear()
+        release()
         if number == 0 and request.reference is not None:
             yield from _published(request, request.reference)
-            _clear()
+            release()
 
 
 def as_markdown(rows: Sequence[TableRow]) -> list[str]:
@@ -144,14 +142,6 @@ def _published(request: Request, repository: Path) -> Iterator[TableRow]:
         except Exception as error:  # noqa: BLE001 - as above
             problem = _in_a_line(error)
         yield replace(row, problem=problem) if one is None else replace(row, frame=one.frame, problem=one.attention)
-
-
-def _clear() -> None:
-    """Gives back what a model held: its memory, and its compiled forms, of which there is room for few."""
-    torch.compiler.reset()
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _named(size: tuple[int, int]) -> str:
