@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bagel.attention import as_bias, attention
 from bagel.context import MAX_RUNS, Context, runs_of
+from bagel.fused import finish_fused, rows_to_fuse
 from bagel.model import Bagel
 from bagel.transformer import Expert, Layer, Rope, rotary
 
@@ -45,10 +46,20 @@ def use_compiled(model: Bagel, one_device: bool) -> None:
 
 
 def compile_experts(model: Bagel, backend: str = "inductor") -> None:
-    """Compiles what an expert does before and after attention; all of them share one compiled form."""
+    """Compiles what an expert does before and after attention; all of them share one compiled form.
+
+    After attention there are two where that is faster for many rows: see fused.py.
+    """
     queries = torch.compile(Expert.queries, dynamic=True, backend=backend)
     store = torch.compile(Expert.store, dynamic=True, backend=backend)
-    finish = torch.compile(Expert.finish, dynamic=True, backend=backend)
+    plain = torch.compile(Expert.finish, dynamic=True, backend=backend)
+    fused = torch.compile(finish_fused, dynamic=True, backend=backend)
+    many = rows_to_fuse(model)
+
+    def finish(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
+        compiled = plain if many is None or x.shape[:-1].numel() < many else fused
+        return compiled(expert, x, attention)
+
     for layer in model.transformer.layers:
         assert isinstance(layer, Layer)
         for expert in (layer.und, layer.gen):

@@ -3,7 +3,7 @@
 A packed matrix is a few tensors whose first dimension is its rows, so that matrices may be joined or cut by rows
 without unpacking. The Linear modules here hold such tensors; the model's own code never sees which it has.
 
-R rows (outputs), C columns (inputs).
+R rows (outputs), C columns (inputs), M rows that are multiplied.
 """
 
 from __future__ import annotations
@@ -136,17 +136,23 @@ class Fp8Linear(PackedLinear):
         return {"weight": weight, "scale": torch.empty(rows, dtype=torch.float32)}
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(0, -2)
-        scale = rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
-        packed = (rows.float() / scale).to(torch.float8_e4m3fn)
-        if x.is_cuda:  # the kernel writes no float32; the sum itself is taken in float32
+        return self.product(*round_rows(x.flatten(0, -2)), x.dtype).unflatten(0, x.shape[:-1])
+
+    def product(self, packed: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        """Of what `round_rows` gives, [M, C] and [M, 1], for rows of `dtype`: [M, R]."""
+        if packed.is_cuda:  # the kernel writes no float32; the sum itself is taken in float32
             product = torch._scaled_mm  # pyright: ignore[reportPrivateImportUsage] - torch has had no other name for it
             scales = (scale, self.weight_scale[None])
             y = product(packed, self.weight.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=True)
         else:  # torch's own product for a CPU takes no scale a row before 2.13
             y = F.linear(packed.float(), self.weight.float()) * scale * self.weight_scale
-        y = y.to(x.dtype).unflatten(0, x.shape[:-1])
-        return y if self.bias is None else y + self.bias
+        return y.to(dtype) if self.bias is None else y.to(dtype) + self.bias
+
+
+def round_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [M, C] as 8-bit floats, and the scale of each, [M, 1]."""
+    scale = rows.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-12) / FP8_MAX
+    return (rows.float() / scale).to(torch.float8_e4m3fn), scale
 
 
 class Nf4Linear(PackedLinear):
