@@ -40,9 +40,12 @@ Attend = Callable[[int, int], list[Tensor]]  # (layer, kind of rows) -> [R, T, H
 
 def use_compiled(model: Bagel, one_device: bool) -> None:
     """What `Loading.compile` asks for: compiled experts, and buffers with graphs where all layers are together."""
+    from bagel.reading import Readings  # which sizes its buffers as those here
+
     compile_experts(model)
     if one_device:
         model.evaluations = Evaluations(model)
+        model.readings = Readings(model)
 
 
 def compile_experts(model: Bagel, backend: str = "inductor") -> None:

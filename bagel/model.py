@@ -21,6 +21,7 @@ from bagel.vit import VisionEncoder
 
 if TYPE_CHECKING:
     from bagel.compiled import Evaluations
+    from bagel.reading import Readings
 
 
 class Bagel(nn.Module):
@@ -30,6 +31,7 @@ class Bagel(nn.Module):
     vit_positions: Tensor  # [vit_max_num_patch_per_side ** 2, D]
     kernel: Kernel = staticmethod(attention)  # of attention without a mask
     evaluations: Evaluations | None = None  # where evaluations run in buffers at fixed places
+    readings: Readings | None = None  # where small readings do
     team: Team | None = None  # where several processes share the branches of guidance
 
     def __init__(self, config: BagelConfig) -> None:
@@ -68,6 +70,10 @@ class Bagel(nn.Module):
         """ViT patches [B, M, P] of pictures, grid ids [B, M] -> rows [B, M, D]; `mask` as in VisionEncoder."""
         rows = self.connector(self.vit(patches.to(self.dtype), positions, mask))
         return rows + self.vit_positions[positions].to(rows.dtype)
+
+    def see(self, patches: Tensor, positions: Tensor) -> Tensor:
+        """As `embed_patches`, the quickest way that there is."""
+        return (self.readings or self).embed_patches(patches, positions)
 
     def embed_ids(self, ids: Tensor) -> Tensor:
         """Token ids [...] -> rows [..., D]."""

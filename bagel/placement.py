@@ -49,7 +49,7 @@ class Loading:
     devices: tuple[str, ...] = ()
     parallel: Parallel = "auto"
     attention: str = "auto"  # a name of kernels.KERNELS
-    compile: bool = False  # experts and, on one card, whole evaluations: a minute at the start, faster ever after
+    compile: bool = False  # experts and, on one card, evaluations and reading: a minute at the start, faster ever after
     share: Share | None = None
     lora: Path | None = None
 

@@ -59,13 +59,22 @@ def prefill(
     if not any(blocks):
         return list(contexts)
     places = [_place(row) for row in blocks]
-    und, gen = _embed(model, markers, blocks)
-    num_und, num_gen = und.shape[1], gen.shape[1]
-    batch = model.batch(contexts, num_und + num_gen)
-    offsets, bias = _rows(places, num_und, num_gen, batch, model.dtype)
-    positions = batch.positions[:, None] + offsets
-    model.transformer.read(und, gen, positions, partial(batch.attend, bias=bias), batch.store)
-    return [_append(context, batch.newest(b), places[b], num_und) for b, context in enumerate(contexts)]
+    num_und, num_gen = max(row[-1].und.stop for row in places if row), max(row[-1].gen.stop for row in places if row)
+    reading = model.readings.of(contexts, num_und, num_gen) if model.readings is not None else None
+    if reading is not None:
+        num_und = reading.num_und
+        if reading.layout != places:
+            reading.arrange(places, *_layout(places, num_und, num_gen, model.device))
+        newest = reading.read(contexts, *_embed(model, markers, blocks)).unbind(2)
+    else:
+        und, gen = _embed(model, markers, blocks)
+        batch = model.batch(contexts, num_und + num_gen)
+        offsets, among = _layout(places, num_und, num_gen, batch.positions.device)
+        positions = batch.positions[:, None] + offsets
+        attend = partial(batch.attend, bias=_bias(batch, among, model.dtype))
+        model.transformer.read(und, gen, positions, attend, batch.store)
+        newest = [batch.newest(b) for b in range(len(contexts))]
+    return [_append(context, new, row, num_und) for context, new, row in zip(contexts, newest, places, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -98,16 +107,22 @@ def _sizes(block: Block) -> tuple[int, int]:
 
 
 def _embed(model: Bagel, markers: tuple[int, int], blocks: Sequence[Sequence[Block]]) -> tuple[Tensor, Tensor]:
-    """The rows entering the first layer: und [B, Tu, D] and gen [B, Tg, D], each padded at the end with zeros."""
+    """The rows entering the first layer: und [B, Tu, D] and gen [B, Tg, D], each padded at the end with zeros.
+
+    The vision encoder comes last: a card works on it while Python goes on, until something is brought there again.
+    """
+    texts = [block for row in blocks for block in row if isinstance(block, Words)]
+    ids = torch.tensor([*markers, *(number for block in texts for number in block.ids)], device=model.device)
+    start, end, *embedded = model.embed_ids(ids).split([1, 1, *(len(block.ids) for block in texts)])
+    said = dict(zip(texts, embedded, strict=True))
     latents = dict(_embed_latents(model, [x for row in blocks for x in row if isinstance(x, LatentPicture)]))
     seen = dict(_embed_seen(model, [x for row in blocks for x in row if isinstance(x, SeenPicture)]))
-    start, end = model.embed_ids(torch.tensor(markers, device=model.device)).split(1)
     und, gen = [], []
     for row in blocks:
         parts = [start[:0]]
         for block in row:
             if isinstance(block, Words):
-                parts.append(model.embed_ids(torch.tensor(block.ids, device=model.device)))
+                parts.append(said[block])
             elif isinstance(block, LatentPicture):
                 parts += [start, end]
             else:
@@ -134,13 +149,13 @@ def _embed_seen(model: Bagel, pictures: list[SeenPicture]) -> Iterator[tuple[See
     for grid, group in sizes.items():
         positions = grid_positions(*grid, model.config.vit_max_num_patch_per_side, model.device)
         patches = torch.stack([p.patches.to(model.device) for p in group])
-        yield from zip(group, model.embed_patches(patches, positions.expand(len(group), -1)), strict=True)
+        yield from zip(group, model.see(patches, positions.expand(len(group), -1)), strict=True)
 
 
-def _rows(
-    places: Sequence[Sequence[_Place]], num_und: int, num_gen: int, batch: Batch, dtype: torch.dtype
+def _layout(
+    places: Sequence[Sequence[_Place]], num_und: int, num_gen: int, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
-    """Position offsets [B, T] of the new rows, and what they may see: a bias [B, 1, T, past + T], or None for all."""
+    """Position offsets [B, T] of the new rows, and which of them see each other: bool [B, T, T], or None for all."""
     total = num_und + num_gen
     offset = torch.zeros(len(places), total, dtype=torch.long)
     split = torch.full((len(places), total), len(max(places, key=len)))  # padding: a last block, seen by nobody else
@@ -151,13 +166,20 @@ def _rows(
                 split[b, rows], causal[b, rows], offset[b, rows] = number, place.causal, place.first
             if place.causal:
                 offset[b, place.und] += torch.arange(place.num_positions)
-    device = batch.positions.device
     if not (causal.any() or split.any()):  # one picture a row, nothing padded
         return offset.to(device), None
-    order, none = torch.arange(total), torch.zeros(total, dtype=torch.bool)
+    split, causal = split.to(device), causal.to(device)
+    order, none = torch.arange(total, device=device), torch.zeros(total, dtype=torch.bool, device=device)
     among = torch.stack([dense(Rows(none, s, order, c, none)) for s, c in zip(split, causal, strict=True)])
-    past = batch.seen[:, None, : batch.filled].expand(-1, total, -1)
-    return offset.to(device), as_bias(torch.cat((past, among.to(device)), dim=2)[:, None], dtype)
+    return offset.to(device), among
+
+
+def _bias(batch: Batch, among: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """What the new rows may see of the past and of each other: [B, 1, T, past + T], or None for all."""
+    if among is None:
+        return None
+    past = batch.seen[:, None, : batch.filled].expand(-1, among.shape[1], -1)
+    return as_bias(torch.cat((past, among), dim=2)[:, None], dtype)
 
 
 def _append(context: Context, new: Tensor, places: Sequence[_Place], num_und: int) -> Context:

@@ -50,6 +50,13 @@ def is_guided(t: Tensor, interval: tuple[float, float]) -> bool:
     return bool(t > interval[0]) and bool(t <= interval[1])
 
 
+def num_branches(config: SamplerConfig) -> int:
+    """How many branches the scales ask for: the words' brings the second, and with it the pictures' the third."""
+    if config.cfg_text_scale <= 1:
+        return 1
+    return 2 if config.cfg_image_scale <= 1 else 3
+
+
 def combine(v: Tensor, v_text: Tensor, v_image: Tensor | None, c: SamplerConfig) -> Tensor:
     """Guided velocity [B, N, P] from those on everything, without the last text, without pictures (bagel-spec 8.4).
 
@@ -118,11 +125,12 @@ def sample(
 
 def _branches(conditions: Conditions, config: SamplerConfig) -> list[Sequence[Context]]:
     """The branches that the scales ask for: gen, cfg_text, cfg_image."""
-    if config.cfg_text_scale <= 1:
+    count = num_branches(config)
+    if count == 1:
         return [conditions.gen]
     if conditions.cfg_text is None:
         raise ValueError(f"cfg_text_scale {config.cfg_text_scale} needs the contexts without the last text")
-    if config.cfg_image_scale <= 1:
+    if count == 2:
         return [conditions.gen, conditions.cfg_text]
     if conditions.cfg_image is None:
         raise ValueError(f"cfg_image_scale {config.cfg_image_scale} needs the contexts without pictures")

@@ -28,7 +28,7 @@ from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, 
 from bagel.judge import chances_of_yes
 from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.rounding import rounded
-from bagel.sampler import Callback, Conditions, sample, schedule
+from bagel.sampler import Callback, Conditions, num_branches, sample, schedule
 from bagel.tiny import TINY
 from bagel.transforms import fit, frame_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
@@ -50,7 +50,7 @@ def load_tiny(address: str, *, sampler: SamplerConfig | None = None, device: str
 
 @dataclass(frozen=True)
 class _Past:
-    """What was read before a state's newest picture: with and without the pictures."""
+    """What was read before a state's newest picture: with the pictures and, where guidance asks for it, without."""
 
     gen: Context = EMPTY
     texts: Context = EMPTY
@@ -197,10 +197,12 @@ class BagelWorldModel:
         )
         conditions = Conditions(gen)
         texts = [past.texts for past in pasts]
-        if self.sampler.cfg_text_scale > 1:
+        if num_branches(self.sampler) > 1:
             before = [Context(g.segments[:-1], g.position - len(x.ids)) for g, x in zip(gen, words, strict=True)]
+            conditions = Conditions(gen, before)
+        if num_branches(self.sampler) > 2:
             texts = self._read(texts, [[x] for x in words])
-            conditions = Conditions(gen, before, texts)
+            conditions = replace(conditions, cfg_image=texts)
         shape = (grid[0] * grid[1], c.config.latent_channels)
         noise = torch.stack([_noise(state.seed, state.step, shape) for state in states])
         staying = list(range(len(states)))
@@ -266,7 +268,7 @@ class BagelWorldModel:
             for k, action in enumerate(window.actions):
                 words = self._words(window.state.scene, action)
                 gen = self._read([gen], [[*self._picture(window, k), words]])[0]
-                if self.sampler.cfg_text_scale > 1:
+                if num_branches(self.sampler) > 2:
                     texts = self._read([texts], [[words]])[0]
             found[i] = past = _Past(gen, texts)
             if window.recalls:

@@ -132,7 +132,7 @@ def _parts(checkpoint: Checkpoint, frame: np.ndarray, batch: int, runs: int) -> 
     positions = torch.zeros(batch, len(seen.patches), dtype=torch.long, device=c.model.device)
     calls: dict[str, Callable[[], object]] = {
         "VAE encode": lambda: encode_latent(c, pixels),
-        "ViT": lambda: c.model.embed_patches(patches.to(c.model.device), positions),
+        "ViT": lambda: c.model.see(patches.to(c.model.device), positions),
         "prefill, ViT included": read,
         "lay out three branches": lambda: Velocity(c.model, markers, [*gen, *before, *texts], grid),
         "evaluation, one branch": lambda: alone(x_t, t),
