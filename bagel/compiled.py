@@ -26,6 +26,7 @@ from torch import Tensor
 from bagel.attention import as_bias, attention
 from bagel.context import MAX_RUNS, Context, runs_of
 from bagel.fused import finish_fused, rows_to_fuse
+from bagel.kernels import for_few_rows
 from bagel.model import Bagel
 from bagel.transformer import Expert, Layer, Rope, rotary
 
@@ -178,6 +179,7 @@ class Buffer:
         self.runs: list[tuple[int, int, int]] = []  # neighbours of equal length: first row, row behind, length
         self.grid = torch.zeros(num_tokens, dtype=torch.long, device=device)
         self.markers = torch.zeros(2, c.hidden_size, **near)
+        self.kernels = for_few_rows(model.kernel, device, dtype), model.kernel
         self.layers = [layer for layer in model.transformer.layers if isinstance(layer, Layer)]
         rows = (2, num_tokens)
         self.queries = [torch.zeros(num_rows, n, c.num_attention_heads, c.head_dim, **near) for n in rows]
@@ -298,7 +300,7 @@ class Buffer:
         def attend(layer: int, kind: int) -> list[Tensor]:
             q, keys, values = (x.transpose(1, 2) for x in (self.queries[kind], self.keys[layer], self.values[layer]))
             seen = [(slice(a, b), slice(keys.shape[2] - length - new, None)) for a, b, length in self.runs]
-            return [self.model.kernel(q[r], keys[r, :, s], values[r, :, s]).transpose(1, 2) for r, s in seen]
+            return [self.kernels[kind](q[r], keys[r, :, s], values[r, :, s]).transpose(1, 2) for r, s in seen]
 
         return attend
 

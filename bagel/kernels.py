@@ -146,6 +146,14 @@ def _sdpa(backend: SDPBackend, grouped: bool = True) -> Callable[[], Kernel]:
     return make
 
 
+def for_few_rows(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> Kernel:
+    """What takes the place of `kernel` for the two rows of a picture's markers: on a card torch's FlashAttention-2.
+
+    It divides the keys among processors: of 13,100 keys 61 us on an H100, where cuDNN takes 187.
+    """
+    return _sdpa(SDPBackend.FLASH_ATTENTION)() if device.type == "cuda" and not _half(device, dtype) else kernel
+
+
 _CUTE = _package("flash_attn.cute", "pip install flash-attn-4")
 _HOPPER = _package("flash_attn_interface", "build the folder hopper of github.com/Dao-AILab/flash-attention")
 _FLASH2 = _package("flash_attn", "pip install flash-attn")

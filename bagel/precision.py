@@ -8,6 +8,7 @@ R rows (outputs), C columns (inputs), M rows that are multiplied.
 
 from __future__ import annotations
 
+import functools
 from typing import Literal, cast, get_args
 
 import torch
@@ -71,16 +72,20 @@ def unpack(pieces: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Ten
     weight = pieces["weight"]
     if "absmax" not in pieces:
         return (weight.float() * pieces["scale"].float()[:, None]).to(dtype)
-    from bitsandbytes.functional import (  # pyright: ignore[reportMissingImports]
-        QuantState,
-        dequantize_4bit,
-        get_4bit_type,
-    )
+    from bitsandbytes.functional import QuantState, dequantize_4bit  # pyright: ignore[reportMissingImports]
 
     shape = torch.Size((weight.shape[0], 2 * weight.shape[1]))
-    code = get_4bit_type("nf4", device=weight.device, blocksize=NF4_BLOCK)
-    state = QuantState(pieces["absmax"].flatten(), shape, code, NF4_BLOCK, "nf4", dtype)
+    state = QuantState(pieces["absmax"].flatten(), shape, _nf4_numbers(weight.device), NF4_BLOCK, "nf4", dtype)
     return dequantize_4bit(weight.reshape(-1, 1), state)
+
+
+@functools.cache
+def _nf4_numbers(device: torch.device) -> Tensor:
+    """The sixteen numbers, brought to a device once: a graph that is being captured cannot wait for them."""
+    from bitsandbytes.functional import get_4bit_type  # pyright: ignore[reportMissingImports]
+
+    with torch.inference_mode(False):
+        return get_4bit_type("nf4", device=device, blocksize=NF4_BLOCK)
 
 
 class PackedLinear(nn.Module):

@@ -113,15 +113,15 @@ def load(
     directory: str | Path,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
-    autoencoder_dtype: torch.dtype = torch.float32,
+    autoencoder_dtype: torch.dtype | None = None,
     how: Loading | None = None,
 ) -> Checkpoint:
     """Reads a checkpoint directory, tensor by tensor from the mapped file to its device, in eval mode.
 
     `device` None means CUDA where there is one. `dtype` None means that of `how.precision`, else float32 on the CPU
-    and bfloat16 elsewhere; the autoencoder stays in float32 unless told otherwise, as in the published app. Packed
-    matrices stay packed where `how.precision` or the file says so. Raises ModelError with everything that is wrong
-    and what to do.
+    and bfloat16 elsewhere. The autoencoder has the model's on a card (the published code keeps float32 there, and
+    computes in bfloat16) and float32 on the CPU, unless told otherwise. Packed matrices stay packed where
+    `how.precision` or the file says so. Raises ModelError with everything that is wrong and what to do.
     """
     directory, how = Path(directory), how or Loading()
     devices = [choose_device(name) for name in how.devices or (device,)]
@@ -139,12 +139,20 @@ def load(
         dtype = dtype or getattr(torch, precision)
     dtype = dtype or (torch.float32 if devices[0].type == "cpu" else torch.bfloat16)
 
+    if autoencoder_dtype is None:
+        autoencoder_dtype = autoencoder_dtype_of(devices[0], dtype)
+
     def fill(placement: Placement) -> None:
         _fill(model, store, config.language, dtype, placement.of, how.share)
         _fill(autoencoder, stores[AUTOENCODER_FILE], None, autoencoder_dtype, lambda name: placement.home)
 
     settle(model, devices, dtype, replace(how, precision=precision and check_precision(precision)), fill)
     return Checkpoint(model.eval(), autoencoder.eval(), tokenizer, config)
+
+
+def autoencoder_dtype_of(home: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """In what an autoencoder computes beside a model of that dtype."""
+    return dtype if home.type == "cuda" else torch.float32
 
 
 def settle(

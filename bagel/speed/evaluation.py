@@ -23,13 +23,6 @@ KERNELS = 14  # that take the most time
 ARRANGEMENTS: dict[str, tuple[int, int | None, int]] = {
     "in turn": (-1, None, 0),
     "beside, behind": (-1, 0, 0),  # what is used
-    "beside": (0, 0, 0),
-    "behind, 8 spared": (-1, 0, 8),
-    "behind, 16 spared": (-1, 0, 16),
-    "behind, 24 spared": (-1, 0, 24),
-    "beside, 16 spared": (0, 0, 16),
-    "first, 16 spared": (0, -1, 16),
-    "first, 32 spared": (0, -1, 32),
 }
 
 

@@ -19,7 +19,7 @@ from bagel.store import AUTOENCODER_FILE, MODEL_FILE, write_shards
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
-from bagel.weights import Checkpoint, choose_device, settle, split
+from bagel.weights import Checkpoint, autoencoder_dtype_of, choose_device, settle, split
 from world.files import atomic_write_text
 
 SPREAD = 0.02  # standard deviation of random weights
@@ -63,7 +63,8 @@ def random_checkpoint(config: BagelConfig, device: str | None = None, how: Loadi
             state |= {f"{owner}.{p if p == leaf else f'weight_{p}'}".lstrip("."): t for p, t in pieces.items()}
         model.load_state_dict(state, assign=True)
         tensors = autoencoder.state_dict().items()
-        drawn = {n: _random(n, tuple(t.shape), placement.home, torch.float32) for n, t in tensors}
+        kind = autoencoder_dtype_of(placement.home, dtype)
+        drawn = {n: _random(n, tuple(t.shape), placement.home, kind) for n, t in tensors}
         autoencoder.load_state_dict(drawn, assign=True)
 
     settle(model, devices, dtype, how, fill)
