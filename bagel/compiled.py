@@ -19,14 +19,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bagel.attention import as_bias, attention
 from bagel.context import MAX_RUNS, Context, runs_of
-from bagel.fused import finish_few, finish_many, rows_to_fuse, store_few
+from bagel.fused import finish_fused, rows_to_fuse
 from bagel.kernels import for_few_rows
 from bagel.model import Bagel
 from bagel.transformer import Expert, Layer, Rope, rotary
@@ -53,26 +52,22 @@ def use_compiled(model: Bagel, one_device: bool) -> None:
 def compile_experts(model: Bagel, backend: str = "inductor") -> None:
     """Compiles what an expert does before and after attention; all of them share one compiled form.
 
-    There are others where those are faster for few or for many rows: see fused.py.
+    After attention there are two where that is faster for many rows: see fused.py.
     """
-    compiled = partial(torch.compile, dynamic=True, backend=backend)
-    queries, store, finish = compiled(Expert.queries), compiled(Expert.store), compiled(Expert.finish)
-    store_of_few, finish_of_few, finish_of_many = compiled(store_few), compiled(finish_few), compiled(finish_many)
-    few, many = rows_to_fuse(model)
+    queries = torch.compile(Expert.queries, dynamic=True, backend=backend)
+    store = torch.compile(Expert.store, dynamic=True, backend=backend)
+    plain = torch.compile(Expert.finish, dynamic=True, backend=backend)
+    fused = torch.compile(finish_fused, dynamic=True, backend=backend)
+    many = rows_to_fuse(model)
 
-    def store_any(expert: Expert, x: Tensor, *rest: Any) -> None:
-        (store_of_few if x.shape[:-1].numel() <= few else store)(expert, x, *rest)
+    def finish(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
+        compiled = plain if many is None or x.shape[:-1].numel() < many else fused
+        return compiled(expert, x, attention)
 
-    def finish_any(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
-        num_rows = x.shape[:-1].numel()
-        return (finish_of_few if num_rows <= few else finish_of_many if num_rows >= many else finish)(
-            expert, x, attention
-        )
-
-    forms = {"queries": queries, "store": store_any, "finish": finish_any}
     for layer in model.transformer.layers:
         assert isinstance(layer, Layer)
         for expert in (layer.und, layer.gen):
+            forms = {"queries": queries, "store": store, "finish": finish}
             expert.__dict__ |= {name: partial(form, expert) for name, form in forms.items()}
 
 

@@ -1,17 +1,11 @@
-"""What compiled experts do otherwise with few rows, or with many, on a card that is faster so.
+"""What compiled experts do in one pass where a compiler makes two: a product with SwiGLU behind it, SwiGLU rounded.
 
-Few rows move weights and compute next to nothing. A library's product for them takes a whole card all the same, and so
-nothing runs beside it; ours takes a few of the card's processors, for somewhat longer, and leaves the others to the
-latents.
-
-With many rows torch's compiler leaves matrix products to a library, so gate and up are written and read again before
-they are multiplied; and where `down` rounds its rows one by one, they are read twice, for a row's largest number first.
-Here each is one pass.
-
-The three functions are whole to the compiler. On a CPU they are the plain formulas, on a Hopper card the kernels of
+Torch's compiler leaves matrix products to a library, so gate and up are written and read again before they are
+multiplied; and where `down` rounds its rows one by one, they are read twice, for a row's largest number first. The
+two functions here are whole to the compiler. On a CPU they are the plain formulas, on a Hopper card the kernels of
 swiglu.py. They have no gradient.
 
-R rows, K numbers of a row, I width of the MLP, N numbers of a result.
+R rows, K numbers of a row, I width of the MLP.
 """
 
 from __future__ import annotations
@@ -22,35 +16,13 @@ from torch import Tensor, nn
 
 from bagel.model import Bagel
 from bagel.precision import Fp8Linear, round_rows
-from bagel.transformer import Expert, Layer, Rope
+from bagel.transformer import Expert, Layer
 
-FEW_ROWS = 16  # that one tile of a product holds
 # From here on the product in one pass beats the library's and a pass behind it. On an H100, a layer of the release in
-# microseconds: 287 against 319 at 768 rows, 1168 against 1400 at 3072, 4718 against 5620 at 12288, but 149 against 135
-# at 256. Rounded rows: 30 against 109 at 768, 383 against 1591 at 12288.
-MANY_ROWS = 512
-MANY_ROUNDED_ROWS = 256
-NEVER = 1 << 62
+# microseconds: 1170 against 1318 at 3072 rows, 4938 against 5052 at 12288, but 295 against 286 at 768.
+MANY_ROWS = 1536
+MANY_ROUNDED_ROWS = 256  # fewer, read twice from a cache, cost less than it takes to call what no compiler can see into
 HOPPER = (9, 0)  # the compute capability whose way of fetching tiles the product needs
-
-
-@torch.library.custom_op("bagel::few_product", mutates_args=())
-def few_product(rows: Tensor, weight: Tensor) -> Tensor:
-    """Rows [R, K], at most FEW_ROWS, and a matrix [N, K]: [R, N]."""
-    return F.linear(rows, weight)
-
-
-@few_product.register_fake
-def _(rows: Tensor, weight: Tensor) -> Tensor:
-    return rows.new_empty(rows.shape[0], weight.shape[0])
-
-
-@few_product.register_kernel("cuda")
-def _(rows: Tensor, weight: Tensor) -> Tensor:
-    from bagel import swiglu
-
-    with torch.cuda.device(rows.device):
-        return swiglu.few(rows.contiguous(), weight.contiguous())
 
 
 @torch.library.custom_op("bagel::swiglu_product", mutates_args=())
@@ -98,25 +70,8 @@ def _swiglu(gate_up: Tensor) -> Tensor:
     return F.silu(gate) * up
 
 
-def finish_few(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
-    """As `Expert.finish`, for few rows [B, T, D]."""
-    x = x + _few(expert.out, attention)
-    return x + _few(expert.down, _swiglu(_few(expert.gate_up, expert.post_norm(x))))
-
-
-def store_few(expert: Expert, x: Tensor, rope: Rope, *places: Tensor) -> None:
-    """As `Expert.store`, for few rows [B, T, D]."""
-    for place, rows in zip(places, expert.rotated(_few(expert.qkv, expert.input_norm(x)), rope), strict=True):
-        place.copy_(rows.transpose(1, 2))
-
-
-def _few(linear: nn.Linear, x: Tensor) -> Tensor:
-    y = few_product(x.flatten(0, -2), linear.weight).unflatten(0, x.shape[:-1])
-    return y if linear.bias is None else y + linear.bias
-
-
-def finish_many(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
-    """As `Expert.finish`, for many rows [B, T, D]."""
+def finish_fused(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
+    """As `Expert.finish`, for experts of a model that has `rows_to_fuse`."""
     x = x + expert.out(attention)
     rows = expert.post_norm(x).flatten(0, -2)
     if isinstance(expert.down, Fp8Linear):
@@ -127,21 +82,19 @@ def finish_many(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
     return x + result.unflatten(0, x.shape[:-1])
 
 
-def rows_to_fuse(model: Bagel) -> tuple[int, int]:
-    """Up to how many rows the forms for few rows are taken, and from how many on those for many: 0 and NEVER, if never.
+def rows_to_fuse(model: Bagel) -> int | None:
+    """The number of rows from which on `finish_fused` is the faster way to finish; None where it never is.
 
     Shares of matrices finish as ever: what adds them up hangs behind `down`.
     """
     devices = {model.device, *model.transformer.devices}
     hopper = all(d.type == "cuda" and torch.cuda.get_device_capability(d) >= HOPPER for d in devices)
     if not hopper or model.dtype != torch.bfloat16:
-        return 0, NEVER
-    c, layers = model.transformer.config, [layer for layer in model.transformer.layers if isinstance(layer, Layer)]
-    experts = [expert for layer in layers for expert in (layer.und, layer.gen)]
+        return None
+    c, experts = model.transformer.config, [layer.gen for layer in model.transformer.layers if isinstance(layer, Layer)]
     if any(expert.down.weight.shape[1] != c.intermediate_size for expert in experts):
-        return 0, NEVER
+        return None
     if all(isinstance(expert.down, Fp8Linear) for expert in experts):
-        return 0, MANY_ROUNDED_ROWS
+        return MANY_ROUNDED_ROWS
     aligned = c.hidden_size % 8 == c.intermediate_size % 8 == 0  # tiles are fetched in pieces of 16 bytes
-    plain = all(type(linear) is nn.Linear for e in experts for linear in (e.qkv, e.out, e.gate_up, e.down))
-    return (FEW_ROWS, MANY_ROWS) if aligned and plain else (0, NEVER)
+    return MANY_ROWS if aligned and all(type(expert.gate_up) is nn.Linear for expert in experts) else None

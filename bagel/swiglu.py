@@ -11,8 +11,6 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor  # pyright: ignore[reportMissingImports]
 
 ROWS, COLUMNS, STEP = 128, 128, 64  # of a tile of gate, of one of up, and of what both are summed over at a time
-FEW_COLUMNS, FEW_STEP = 128, 128  # of a tile of the product of few rows
-FEW_PROGRAMS = 20  # processors that it takes: enough to be ready when the latents' SwiGLU is
 NEIGHBORS = 8  # tiles below each other that are taken one after the other: they share a part of the matrix
 INVERSE_MAX = tl.constexpr(1 / 448)  # torch divides by a number on a card as it multiplies with its inverse
 
@@ -27,23 +25,9 @@ def product(rows: Tensor, weight: Tensor) -> Tensor:
         TensorDescriptor.from_tensor(out, [ROWS, COLUMNS]),
     )
     processors = torch.cuda.get_device_properties(rows.device).multi_processor_count
-    taken = torch.zeros(1, device=rows.device, dtype=torch.int32)
     sizes = (num_rows, num_in, num_out, ROWS, COLUMNS, STEP, NEIGHBORS)
     launch = _product[(processors,)]  # pyright: ignore[reportIndexIssue]
-    launch(*described, taken, *sizes, num_stages=3, num_warps=8)
-    return out
-
-
-def few(rows: Tensor, weight: Tensor) -> Tensor:
-    """Rows [R, K], at most 16, and a matrix [N, K], contiguous, K a multiple of 8: [R, N]."""
-    (num_rows, num_in), num_out = rows.shape, len(weight)
-    out = rows.new_empty(num_rows, num_out)
-    described = (
-        TensorDescriptor.from_tensor(rows, [16, FEW_STEP]),
-        TensorDescriptor.from_tensor(weight, [FEW_COLUMNS, FEW_STEP]),
-    )
-    launch = _few[(FEW_PROGRAMS,)]  # pyright: ignore[reportIndexIssue]
-    launch(*described, out, num_rows, num_in, num_out, FEW_COLUMNS, FEW_STEP, num_stages=5, num_warps=4)
+    launch(*described, *sizes, num_stages=3, num_warps=8)
     return out
 
 
@@ -71,17 +55,12 @@ def _swiglu(gate, up):
 
 @triton.jit(do_not_specialize=["num_rows"])  # one form for any number of rows
 def _product(
-    x, w, out, taken, num_rows, num_in, num_out,
+    x, w, out, num_rows, num_in, num_out,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    """Tiles of gate and of up side by side: x is read once for both.
-
-    A program takes the next tile that nobody has: some begin late, where others' work fills processors.
-    """
+    """Each program takes every so many-th tile, gate and up side by side: x is read once for both."""
     num_m, num_n = tl.cdiv(num_rows, BM), tl.cdiv(num_out, BN)
-    tile = tl.atomic_add(taken, 1)
-    while tile < num_m * num_n:
-        following = tl.atomic_add(taken, 1)  # known long before it is wanted
+    for tile in tl.range(tl.program_id(0), num_m * num_n, tl.num_programs(0)):
         first = tile // (GROUP * num_n) * GROUP
         height = min(num_m - first, GROUP)
         m = (first + tile % (GROUP * num_n) % height) * BM
@@ -93,20 +72,6 @@ def _product(
             gate = tl.dot(rows, w.load([n, k]).T, gate)
             up = tl.dot(rows, w.load([num_out + n, k]).T, up)
         out.store([m, n], _swiglu(gate.to(out.dtype), up.to(out.dtype)))
-        tile = following
-
-
-@triton.jit(do_not_specialize=["num_rows"])
-def _few(x, w, out, num_rows, num_in, num_out, BN: tl.constexpr, BK: tl.constexpr):
-    """Each program takes every so many-th tile: it waits for memory alone, and one as long as another."""
-    for tile in tl.range(tl.program_id(0), tl.cdiv(num_out, BN), tl.num_programs(0)):
-        total = tl.zeros((BN, 16), tl.float32)
-        for k in range(0, num_in, BK):
-            total = tl.dot(w.load([tile * BN, k]), x.load([0, k]).T, total)
-        row = tl.arange(0, 16)[None, :]
-        column = tile * BN + tl.arange(0, BN)[:, None]
-        places = out + row * num_out + column
-        tl.store(places, total.to(out.dtype.element_ty), mask=(row < num_rows) & (column < num_out))
 
 
 @triton.jit

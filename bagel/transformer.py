@@ -52,17 +52,13 @@ class Expert(nn.Module):
 
     def queries(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated q, k and plain v of rows [B, T, D]: [B, heads, T, K]."""
-        return self.rotated(self.qkv(self.input_norm(x)), rope)
-
-    def rotated(self, qkv: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
-        """The same of what the product made of the rows."""
-        qkv = qkv.unflatten(-1, (-1, self.head_dim))
+        qkv = self.qkv(self.input_norm(x)).unflatten(-1, (-1, self.head_dim))
         q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], dim=-2)
         q, k = rotate(self.q_norm(q), rope), rotate(self.k_norm(k), rope)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def store(self, x: Tensor, rope: Rope, queries: Tensor, keys: Tensor, values: Tensor) -> None:
-        """As `queries`, to their places [B, T, heads, K]."""
+        """The same, written to their places [B, T, heads, K]."""
         for place, rows in zip((queries, keys, values), Expert.queries(self, x, rope), strict=True):
             place.copy_(rows.transpose(1, 2))
 

@@ -13,17 +13,12 @@ from torch._dynamo.utils import counters
 from bagel.compiled import Evaluations, compile_experts
 from bagel.context import EMPTY
 from bagel.fused import (
-    FEW_ROWS,
     HOPPER,
     MANY_ROUNDED_ROWS,
     MANY_ROWS,
-    NEVER,
-    few_product,
-    finish_few,
-    finish_many,
+    finish_fused,
     rounded_swiglu,
     rows_to_fuse,
-    store_few,
     swiglu_product,
 )
 from bagel.model import Bagel
@@ -31,7 +26,7 @@ from bagel.placement import Loading, Share
 from bagel.precision import round_rows
 from bagel.prefill import Words, prefill
 from bagel.sampler import Velocity
-from bagel.transformer import Expert, Layer, rotary
+from bagel.transformer import Expert, Layer
 from bagel.weights import Checkpoint, load
 
 SIZES = [(448, 1000), (64, 128), (3584, 18944)]  # numbers of a row, width of the MLP: the last are the release's
@@ -47,9 +42,8 @@ def plain(gate_up: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_on_a_cpu_all_are_the_plain_formula_to_the_bit(dtype: torch.dtype) -> None:
+def test_on_a_cpu_both_are_the_plain_formula_to_the_bit(dtype: torch.dtype) -> None:
     rows, weight = drawn(5, 48, dtype=dtype), drawn(64, 48, dtype=dtype)
-    assert torch.equal(few_product(rows, weight), F.linear(rows, weight))
     assert torch.equal(swiglu_product(rows, weight), plain(F.linear(rows, weight)))
     gate_up = F.linear(rows, weight)
     for got, wanted in zip(rounded_swiglu(gate_up), round_rows(plain(gate_up)), strict=True):
@@ -59,8 +53,7 @@ def test_on_a_cpu_all_are_the_plain_formula_to_the_bit(dtype: torch.dtype) -> No
 
 def test_the_compiler_is_told_the_truth_about_them() -> None:
     checks = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
-    for product in (few_product, swiglu_product):
-        torch.library.opcheck(product, (drawn(5, 48), drawn(64, 48)), test_utils=checks)
+    torch.library.opcheck(swiglu_product, (drawn(5, 48), drawn(64, 48)), test_utils=checks)
     torch.library.opcheck(rounded_swiglu, (drawn(5, 64),), test_utils=checks[:2])
 
 
@@ -70,45 +63,29 @@ def test_an_expert_finishes_as_ever(golden: Path, precision) -> None:
     layer = load(golden, "cpu", how=Loading(precision)).model.transformer.layers[0]
     assert isinstance(layer, Layer)
     x, attention = drawn(2, 3, 64), drawn(2, 3, 64)
-    assert torch.equal(finish_many(layer.gen, x, attention), Expert.finish(layer.gen, x, attention))
-
-
-@torch.no_grad()
-def test_few_rows_go_through_an_expert_as_ever(checkpoint: Checkpoint) -> None:
-    layer = checkpoint.model.transformer.layers[0]
-    assert isinstance(layer, Layer)
-    expert, x, attention = layer.und, drawn(3, 2, 64), drawn(3, 2, 64)
-    torch.testing.assert_close(finish_few(expert, x, attention), Expert.finish(expert, x, attention))
-    rope = rotary(torch.arange(2).expand(3, -1), 2, checkpoint.config.language, torch.float32)[0]
-    places, there = (
-        [torch.zeros(3, 2, n, expert.head_dim) for n in (expert.heads, expert.key_heads, expert.key_heads)]
-        for _ in range(2)
-    )
-    store_few(expert, x, rope, *places)
-    expert.store(x, rope, *there)
-    torch.testing.assert_close(places, there)
+    assert torch.equal(finish_fused(layer.gen, x, attention), Expert.finish(layer.gen, x, attention))
 
 
 @pytest.mark.parametrize(
     ("how", "dtype", "capability", "rows"),
     [
-        (Loading(), torch.bfloat16, HOPPER, (FEW_ROWS, MANY_ROWS)),
-        (Loading("fp8"), torch.bfloat16, HOPPER, (0, MANY_ROUNDED_ROWS)),
-        (Loading("int8"), torch.bfloat16, HOPPER, (0, NEVER)),
-        (Loading(), torch.float32, HOPPER, (0, NEVER)),
-        (Loading("fp8"), torch.bfloat16, (8, 9), (0, NEVER)),
-        (Loading("fp8", share=Share(0, 2)), torch.bfloat16, HOPPER, (0, NEVER)),  # down is to be added up
-        (Loading(share=Share(0, 2)), torch.bfloat16, HOPPER, (0, NEVER)),
+        (Loading(), torch.bfloat16, HOPPER, MANY_ROWS),
+        (Loading("fp8"), torch.bfloat16, HOPPER, MANY_ROUNDED_ROWS),
+        (Loading("int8"), torch.bfloat16, HOPPER, None),
+        (Loading(), torch.float32, HOPPER, None),
+        (Loading("fp8"), torch.bfloat16, (8, 9), None),
+        (Loading("fp8", share=Share(0, 2)), torch.bfloat16, HOPPER, None),  # down is to be added up
+        (Loading(share=Share(0, 2)), torch.bfloat16, HOPPER, None),
     ],
 )
 def test_they_are_taken_where_they_are_faster(
     golden: Path, how: Loading, dtype, capability, rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load(golden, "cpu", dtype, how=how).model
-    assert rows_to_fuse(model) == (0, NEVER)  # a CPU
+    assert rows_to_fuse(model) is None  # a CPU
     monkeypatch.setattr(Bagel, "device", torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert rows_to_fuse(model) == (0, NEVER)  # its layers are on a CPU
+    assert rows_to_fuse(model) is None  # its layers are on a CPU
     model.transformer.devices = (torch.device("cuda"),) * 2
     assert rows_to_fuse(model) == rows
 
@@ -118,8 +95,7 @@ def compiled(golden: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     """A checkpoint compiled so that so many rows and more are finished in one pass."""
 
     def make(many: int, how: Loading, backend: str) -> Checkpoint:
-        few = 0 if how.precision == "fp8" else 8
-        monkeypatch.setattr("bagel.compiled.rows_to_fuse", lambda model: (few, many))
+        monkeypatch.setattr("bagel.compiled.rows_to_fuse", lambda model: many)
         checkpoint = load(golden, "cpu", how=how)
         compile_experts(checkpoint.model, backend)
         checkpoint.model.evaluations = Evaluations(checkpoint.model)
@@ -133,7 +109,7 @@ def compiled(golden: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 @torch.inference_mode()
 @pytest.mark.parametrize("precision", ["float32", "fp8"])
-@pytest.mark.parametrize("many", [9, 30])  # the markers' rows are few, the latents' many
+@pytest.mark.parametrize("many", [1, 30])  # the markers' rows are few, the latents' many
 def test_a_growing_context_is_painted_as_ever_and_compiles_nothing_after_the_tenth_step(
     compiled: Callable[..., Checkpoint], golden: Path, precision, many: int
 ) -> None:
@@ -157,16 +133,6 @@ def hopper() -> torch.device:
     if torch.cuda.get_device_capability() < HOPPER:
         pytest.skip("needs a Hopper card")
     return torch.device("cuda")
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("hopper")
-@pytest.mark.parametrize("num_rows", [1, 6, FEW_ROWS])
-@pytest.mark.parametrize(("num_in", "num_out"), [(448, 1000), (64, 24), (18944, 3584), (3584, 37888)])
-def test_on_hopper_few_rows_come_out_as_of_the_library(num_rows: int, num_in: int, num_out: int) -> None:
-    rows = drawn(num_rows, num_in, device="cuda", dtype=torch.bfloat16)
-    weight = drawn(num_out, num_in, device="cuda", dtype=torch.bfloat16) / num_in**0.5
-    torch.testing.assert_close(few_product(rows, weight), F.linear(rows, weight), rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.gpu
@@ -241,9 +207,9 @@ def test_on_hopper_a_compiled_model_paints_as_the_plain_one(
     torch._dynamo.reset()
     for name in ("MANY_ROWS", "MANY_ROUNDED_ROWS"):
         monkeypatch.setattr(f"bagel.fused.{name}", 30)  # latents more, markers fewer
-    monkeypatch.setattr("bagel.compiled.ONE_GRAPH", rows_in_a_graph)
+    monkeypatch.setattr("bagel.compiled.LAUNCH_BOUND", rows_in_a_graph)
     theirs, ours = (load(golden, "cuda", torch.bfloat16, how=Loading(precision)) for _ in range(2))
-    assert rows_to_fuse(ours.model)[1] == 30
+    assert rows_to_fuse(ours.model) == 30
     compile_experts(ours.model)
     ours.model.evaluations = Evaluations(ours.model)
     context = prefill(theirs.model, theirs.tokenizer.image_markers, [EMPTY], [[Words([5] * 7)]])[0]
