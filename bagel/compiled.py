@@ -82,11 +82,9 @@ def num_columns(needed: int) -> int:
 class Streams:
     """Two streams of a card: the one in front goes first wherever both could. A CPU does one thing after the other."""
 
-    def __init__(self, device: torch.device, front: int = -1, behind: int | None = 0, spared: int = 0) -> None:
-        """Priorities, the lower the sooner; without `behind` all runs in front. Products in front leave `spared`
-        multiprocessors to what is behind. Others than these serve comparison."""
+    def __init__(self, device: torch.device, front: int = -1, behind: int | None = 0) -> None:
+        """Priorities, the lower the sooner; without `behind` all runs in front. Others than these serve comparison."""
         cuda = device.type == "cuda"
-        self.spared = spared if cuda else 0
         self.front = torch.cuda.Stream(device, priority=front) if cuda else None
         self._behind = torch.cuda.Stream(device, priority=behind) if cuda and behind is not None else None
 
@@ -115,21 +113,6 @@ class Streams:
     def meet(self) -> None:
         if self._behind is not None:
             torch.cuda.current_stream().wait_stream(self._behind)
-
-    @contextmanager
-    def sparing(self) -> Iterator[None]:
-        """Products asked for inside leave multiprocessors free: cuBLASLt alone can be told so."""
-        if not self.spared:
-            yield
-            return
-        before = torch.backends.cuda.preferred_blas_library()
-        torch.backends.cuda.preferred_blas_library("cublaslt")
-        torch._C._set_sm_carveout_experimental(self.spared)
-        try:
-            yield
-        finally:
-            torch._C._set_sm_carveout_experimental(None)
-            torch.backends.cuda.preferred_blas_library(before)
 
 
 class Evaluations:
@@ -272,10 +255,9 @@ class Buffer:
             if after is not None:
                 self.und = before.und.finish(self.und, attended(MARKERS)) if before else self._markers()
                 self._store(i, MARKERS, after.und, self.und)
-        with self.streams.sparing():
-            self.gen = before.gen.finish(self.gen, attended(LATENTS)) if before else self._latents()
-            if after is not None:
-                self._store(i, LATENTS, after.gen, self.gen)
+        self.gen = before.gen.finish(self.gen, attended(LATENTS)) if before else self._latents()
+        if after is not None:
+            self._store(i, LATENTS, after.gen, self.gen)
         self.streams.meet()
 
     def _markers(self) -> Tensor:

@@ -149,6 +149,11 @@ def num_bytes(module: nn.Module, dtype: torch.dtype) -> int:
     )
 
 
+def autoencoder_dtype_of(home: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """In what an autoencoder computes beside a model of that dtype."""
+    return dtype if home.type == "cuda" else torch.float32
+
+
 def arrange(transformer: Transformer, placement: Placement) -> None:
     """Hangs hooks on a filled transformer so that rows follow its layers and layers that are away come to the rows."""
     carriers = {device: _Carry(device) for device in {*placement.layers, placement.home}}

@@ -44,6 +44,8 @@ class SeenPicture:
     grid: tuple[int, int]
 
 
+AT_ONCE = 2048  # new rows of a context up to which a mask over them costs less than another forward
+
 Block: TypeAlias = Words | LatentPicture | SeenPicture
 
 
@@ -51,15 +53,19 @@ Block: TypeAlias = Words | LatentPicture | SeenPicture
 def prefill(
     model: Bagel, markers: tuple[int, int], contexts: Sequence[Context], blocks: Sequence[Sequence[Block]]
 ) -> list[Context]:
-    """Appends blocks[b] to contexts[b], all in one forward; contexts may share their past and are left as they are.
+    """Appends blocks[b] to contexts[b]; contexts may share their past and are left as they are.
 
-    `markers` are the token ids around a picture. Costs one mask over all new rows, except where every context gets
-    one picture of one size: for large pictures it is better to append block by block.
+    `markers` are the token ids around a picture. All is one forward, which costs a mask over all new rows except where
+    every context gets one picture of one size; so many rows are appended block by block.
     """
     if not any(blocks):
         return list(contexts)
     places = [_place(row) for row in blocks]
     num_und, num_gen = max(row[-1].und.stop for row in places if row), max(row[-1].gen.stop for row in places if row)
+    if num_und + num_gen > AT_ONCE and (longest := max(map(len, blocks))) > 1:
+        for i in range(longest):
+            contexts = prefill(model, markers, contexts, [row[i : i + 1] for row in blocks])
+        return list(contexts)
     reading = model.readings.of(contexts, num_und, num_gen) if model.readings is not None else None
     if reading is not None:
         num_und = reading.num_und

@@ -25,7 +25,7 @@ from bagel.compiled import use_compiled
 from bagel.config import BagelConfig, LanguageConfig, config_files, read_config
 from bagel.kernels import choose
 from bagel.model import Bagel
-from bagel.placement import Loading, Placement, Share, arrange, place
+from bagel.placement import Loading, Placement, Share, arrange, autoencoder_dtype_of, place
 from bagel.precision import PACKED, PackedLinear, check_precision, pack, require, unpack, use_precision
 from bagel.shares import cut, share_matrices
 from bagel.store import AUTOENCODER_FILE, MODEL_FILE, Store, model_file
@@ -148,11 +148,6 @@ def load(
 
     settle(model, devices, dtype, replace(how, precision=precision and check_precision(precision)), fill)
     return Checkpoint(model.eval(), autoencoder.eval(), tokenizer, config)
-
-
-def autoencoder_dtype_of(home: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """In what an autoencoder computes beside a model of that dtype."""
-    return dtype if home.type == "cuda" else torch.float32
 
 
 def settle(

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from bagel.config import RELEASE, BagelConfig, config_files, read_config
 from bagel.model import Bagel
-from bagel.placement import Loading, Placement
+from bagel.placement import Loading, Placement, autoencoder_dtype_of
 from bagel.precision import PACKED, PackedLinear, pack
 from bagel.shares import cut
 from bagel.store import AUTOENCODER_FILE, MODEL_FILE, write_shards
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.vae import Autoencoder
-from bagel.weights import Checkpoint, autoencoder_dtype_of, choose_device, settle, split
+from bagel.weights import Checkpoint, choose_device, settle, split
 from world.files import atomic_write_text
 
 SPREAD = 0.02  # standard deviation of random weights

@@ -207,7 +207,7 @@ def test_on_hopper_a_compiled_model_paints_as_the_plain_one(
     torch._dynamo.reset()
     for name in ("MANY_ROWS", "MANY_ROUNDED_ROWS"):
         monkeypatch.setattr(f"bagel.fused.{name}", 30)  # latents more, markers fewer
-    monkeypatch.setattr("bagel.compiled.LAUNCH_BOUND", rows_in_a_graph)
+    monkeypatch.setattr("bagel.compiled.ONE_GRAPH", rows_in_a_graph)
     theirs, ours = (load(golden, "cuda", torch.bfloat16, how=Loading(precision)) for _ in range(2))
     assert rows_to_fuse(ours.model) == 30
     compile_experts(ours.model)

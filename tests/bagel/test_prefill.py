@@ -51,6 +51,24 @@ def test_rows_in_one_batch_equal_rows_alone(checkpoint: Checkpoint, blocks: list
         assert_same(got, one_by_one(checkpoint, past, plan))
 
 
+def test_many_rows_are_read_block_by_block(
+    checkpoint: Checkpoint, blocks: list[Block], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[list[Block]] = [[blocks[2], blocks[3], blocks[0]], [blocks[1]]]
+    together = read(checkpoint, [EMPTY] * 2, plans)
+    forwards = []
+    plain = checkpoint.model.transformer.read
+    monkeypatch.setattr(
+        checkpoint.model.transformer, "read", lambda *args: (forwards.append(args[2].shape[1]), plain(*args))
+    )
+    for most, expected in ((10_000, 1), (20, 3)):
+        monkeypatch.setattr("bagel.prefill.AT_ONCE", most)
+        forwards.clear()
+        for got, wanted in zip(read(checkpoint, [EMPTY] * 2, plans), together, strict=True):
+            assert_same(got, wanted)
+        assert len(forwards) == expected
+
+
 def test_pictures_of_one_size_need_no_mask_and_different_pasts_do_not_mix(
     checkpoint: Checkpoint, blocks: list[Block]
 ) -> None:
