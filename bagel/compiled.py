@@ -16,8 +16,7 @@ a buffer, H query heads, G key heads, K head size, D width, L layers.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -26,12 +25,13 @@ from torch import Tensor
 from bagel.attention import as_bias, attention
 from bagel.context import MAX_RUNS, Context, runs_of
 from bagel.fused import finish_fused, rows_to_fuse
+from bagel.graphs import Streams, capturing, num_columns
 from bagel.kernels import for_few_rows
 from bagel.model import Bagel
+from bagel.reading import Readings
 from bagel.transformer import Expert, Layer, Rope, rotary
 
 BUFFERS = 6  # kept at once, the latest used
-MIN_COLUMNS = 512
 ONE_GRAPH = 1024  # latent rows below which a card would wait for Python between two attentions
 
 MARKERS, LATENTS = 0, 1  # kinds of rows, and their places in a pair
@@ -41,8 +41,6 @@ Attend = Callable[[int, int], list[Tensor]]  # (layer, kind of rows) -> [R, T, H
 
 def use_compiled(model: Bagel, one_device: bool) -> None:
     """What `Loading.compile` asks for: compiled experts, and buffers with graphs where all layers are together."""
-    from bagel.reading import Readings  # which sizes its buffers as those here
-
     compile_experts(model)
     if one_device:
         model.evaluations = Evaluations(model)
@@ -69,50 +67,6 @@ def compile_experts(model: Bagel, backend: str = "inductor") -> None:
         for expert in (layer.und, layer.gen):
             forms = {"queries": queries, "store": store, "finish": finish}
             expert.__dict__ |= {name: partial(form, expert) for name, form in forms.items()}
-
-
-def num_columns(needed: int) -> int:
-    """The buffer for so many columns: a power of two or one and a half of it: growing seldom needs a new one."""
-    columns = MIN_COLUMNS
-    while columns < needed:
-        columns = columns * 3 // 2 if columns & (columns - 1) == 0 else columns * 4 // 3
-    return columns
-
-
-class Streams:
-    """Two streams of a card: the one in front goes first wherever both could. A CPU does one thing after the other."""
-
-    def __init__(self, device: torch.device, front: int = -1, behind: int | None = 0) -> None:
-        """Priorities, the lower the sooner; without `behind` all runs in front. Others than these serve comparison."""
-        cuda = device.type == "cuda"
-        self.front = torch.cuda.Stream(device, priority=front) if cuda else None
-        self._behind = torch.cuda.Stream(device, priority=behind) if cuda and behind is not None else None
-
-    @contextmanager
-    def ahead(self) -> Iterator[None]:
-        """What is asked for inside runs in front, after all that was asked for before and before all that follows."""
-        if self.front is None:
-            yield
-            return
-        outside = torch.cuda.current_stream(self.front.device)
-        self.front.wait_stream(outside)
-        with torch.cuda.stream(self.front):
-            yield
-        outside.wait_stream(self.front)
-
-    @contextmanager
-    def beside(self) -> Iterator[None]:
-        """What is asked for inside runs beside what follows, up to `meet`."""
-        if self._behind is None:
-            yield
-            return
-        self._behind.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._behind):
-            yield
-
-    def meet(self) -> None:
-        if self._behind is not None:
-            torch.cuda.current_stream().wait_stream(self._behind)
 
 
 class Evaluations:
@@ -205,7 +159,7 @@ class Buffer:
     def _captured_whole(self) -> list[torch.cuda.CUDAGraph]:
         for _ in range(2):  # compiles, and lets libraries take their workspaces
             self._run(self._attend_any())
-        with _capturing() as graph:
+        with capturing() as graph:
             self._run(self._attend_any())
         return [graph]
 
@@ -216,7 +170,7 @@ class Buffer:
         self.attended = [torch.zeros_like(q) for q in self.queries]
         graphs: list[torch.cuda.CUDAGraph] = []
         for i in range(len(self.layers) + 1):
-            with _capturing(graphs[0] if graphs else None) as graph:
+            with capturing(graphs[0] if graphs else None) as graph:
                 self._to(i, lambda kind: self.attended[kind].flatten(2))
             graphs.append(graph)
         return graphs
@@ -331,19 +285,3 @@ class Buffer:
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
-
-
-@contextmanager
-def _capturing(first: torch.cuda.CUDAGraph | None = None) -> Iterator[torch.cuda.CUDAGraph]:
-    """A graph of what is asked for inside, of the current stream and what it waits for, in the memory of `first`."""
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    # Other threads (of NCCL, of a server) may ask the card something meanwhile.
-    if first is None:
-        graph.capture_begin(capture_error_mode="thread_local")
-    else:
-        graph.capture_begin(first.pool(), capture_error_mode="thread_local")
-    try:
-        yield graph
-    finally:
-        graph.capture_end()

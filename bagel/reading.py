@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from bagel.attention import as_bias, attention
-from bagel.compiled import num_columns
 from bagel.context import Context
+from bagel.graphs import num_columns
 from bagel.model import Bagel
 
 KEPT = 16  # buffers of each kind at once, the latest used

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from bagel.compiled import Evaluations, Streams
+from bagel.compiled import Evaluations
+from bagel.graphs import Streams
 from bagel.sampler import Velocity
 from bagel.speed.exactness import conditions_of, inputs_for
 from bagel.speed.frame import WARM_UP, timed

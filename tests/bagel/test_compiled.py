@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch._dynamo.utils import counters
 
-from bagel.compiled import ONE_GRAPH, Evaluations, compile_experts, num_columns
+from bagel.compiled import ONE_GRAPH, Evaluations, compile_experts
 from bagel.context import EMPTY, MAX_RUNS, Context
 from bagel.generate import Conversation
+from bagel.graphs import num_columns
 from bagel.prefill import Words, prefill
 from bagel.sampler import Velocity
 from bagel.weights import Checkpoint, load

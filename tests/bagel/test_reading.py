@@ -14,10 +14,11 @@ from PIL import Image
 from torch._dynamo.utils import counters
 
 from bagel import reading, world_model
-from bagel.compiled import MIN_COLUMNS, Evaluations, compile_experts, use_compiled
+from bagel.compiled import Evaluations, compile_experts, use_compiled
 from bagel.config import WalkConfig
 from bagel.context import EMPTY, Context
 from bagel.generate import encode_picture, see_picture
+from bagel.graphs import MIN_COLUMNS
 from bagel.prefill import Block, Words, prefill
 from bagel.reading import Readings, padded
 from bagel.transforms import resize, to_pixels
