@@ -32,7 +32,17 @@ from world.settings import SamplerConfig
 from world.types import Action, Pose, Scene, Start
 
 # Ways and on how many cards, the most telling first; "one" is what all compare with.
-WAYS = ("one:1", "tensor:2", "guidance:3", "guidance:2", "tensor:4", "guidance+tensor:4", "layers:2", "layers:4")
+WAYS = (
+    "one:1",
+    "tensor:2",
+    "guidance:3",
+    "guidance:2",
+    "tensor:4",
+    "guidance+tensor:4",
+    "layers:2",
+    "layers:3",
+    "layers:4",
+)
 PATIENCE = 150  # seconds that a way may be silent
 
 
