@@ -24,7 +24,7 @@ from torch import Tensor
 
 from bagel.attention import as_bias, attention
 from bagel.context import MAX_RUNS, Context, runs_of
-from bagel.fused import MANY_ROWS, enter, finish_fused, leave, rows_to_fuse, shared_swiglu
+from bagel.fused import finish_fused, rows_to_fuse
 from bagel.graphs import Streams, capturing, num_columns
 from bagel.kernels import for_few_rows
 from bagel.model import Bagel
@@ -34,7 +34,6 @@ from bagel.transformer import Expert, Layer, Rope, rotary
 BUFFERS = 6  # kept at once, the latest used
 ONE_GRAPH = 1024  # latent rows below which a card would wait for Python between two attentions
 
-SHARED_ROWS = 512
 MARKERS, LATENTS = 0, 1  # kinds of rows, and their places in a pair
 
 Attend = Callable[[int, int], list[Tensor]]  # (layer, kind of rows) -> [R, T, H, K], cut into neighbours of R
@@ -57,10 +56,6 @@ def compile_experts(model: Bagel, backend: str = "inductor") -> None:
     store = torch.compile(Expert.store, dynamic=True, backend=backend)
     plain = torch.compile(Expert.finish, dynamic=True, backend=backend)
     fused = torch.compile(finish_fused, dynamic=True, backend=backend)
-    model.halves = (
-        torch.compile(enter, dynamic=True, backend=backend),
-        torch.compile(leave, dynamic=True, backend=backend),
-    )
     many = rows_to_fuse(model)
 
     def finish(expert: Expert, x: Tensor, attention: Tensor) -> Tensor:
@@ -121,8 +116,6 @@ class Buffer:
         self.runs: list[tuple[int, int, int]] = []  # neighbours of equal length: first row, row behind, length
         self.grid = torch.zeros(num_tokens, dtype=torch.long, device=device)
         self.markers = torch.zeros(2, c.hidden_size, **near)
-        few, many = 2 * num_rows, num_rows * num_tokens
-        self.shares = few <= 16 and many >= SHARED_ROWS and rows_to_fuse(model) == MANY_ROWS
         self.kernels = for_few_rows(model.kernel, device, dtype), model.kernel
         self.layers = [layer for layer in model.transformer.layers if isinstance(layer, Layer)]
         rows = (2, num_tokens)
@@ -212,9 +205,6 @@ class Buffer:
         if before is None:
             positions = self.positions.expand(-1, 2 + self.x_t.shape[1])  # a picture takes one position
             self.ropes = rotary(positions, 2, self.model.transformer.config, self.keys.dtype)
-        if before is not None and after is not None and self.shares:
-            self._share(i, attended, before, after)
-            return
         with self.streams.beside():  # what one stream alone reads is made on it: its memory is used again in its order
             if after is not None:
                 self.und = before.und.finish(self.und, attended(MARKERS)) if before else self._markers()
@@ -222,21 +212,6 @@ class Buffer:
         self.gen = before.gen.finish(self.gen, attended(LATENTS)) if before else self._latents()
         if after is not None:
             self._store(i, LATENTS, after.gen, self.gen)
-        self.streams.meet()
-
-    def _share(self, i: int, attended: Callable[[int], Tensor], before: Layer, after: Layer) -> None:
-        """`_to` with gate and up of both experts side by side in one product."""
-        enter, leave = self.model.halves
-        with self.streams.beside():
-            und, und_rows = enter(before.und, self.und, attended(MARKERS))
-        gen, gen_rows = enter(before.gen, self.gen, attended(LATENTS))
-        self.streams.meet()
-        few, many = shared_swiglu(und_rows, before.und.gate_up.weight, gen_rows, before.gen.gate_up.weight)
-        with self.streams.beside():
-            self.und = leave(before.und, und, few)
-            self._store(i, MARKERS, after.und, self.und)
-        self.gen = leave(before.gen, gen, many)
-        self._store(i, LATENTS, after.gen, self.gen)
         self.streams.meet()
 
     def _markers(self) -> Tensor:

@@ -44,37 +44,6 @@ def _(rows: Tensor, weight: Tensor) -> Tensor:
         return swiglu.product(rows.contiguous(), weight.contiguous())
 
 
-@torch.library.custom_op("bagel::shared_swiglu", mutates_args=())
-def shared_swiglu(few: Tensor, few_weight: Tensor, many: Tensor, many_weight: Tensor) -> tuple[Tensor, Tensor]:
-    """`swiglu_product` of at most 16 rows [F, K] and of many [R, K], each with a matrix [2I, K]: [F, I] and [R, I]."""
-    return _swiglu(F.linear(few, few_weight)), _swiglu(F.linear(many, many_weight))
-
-
-@shared_swiglu.register_fake
-def _(few: Tensor, few_weight: Tensor, many: Tensor, many_weight: Tensor) -> tuple[Tensor, Tensor]:
-    width = len(many_weight) // 2
-    return few.new_empty(few.shape[0], width), many.new_empty(many.shape[0], width)
-
-
-@shared_swiglu.register_kernel("cuda")
-def _(few: Tensor, few_weight: Tensor, many: Tensor, many_weight: Tensor) -> tuple[Tensor, Tensor]:
-    from bagel import swiglu
-
-    with torch.cuda.device(many.device):
-        return swiglu.shared(few.contiguous(), few_weight, many.contiguous(), many_weight)
-
-
-def enter(expert: Expert, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
-    """The first half of `Expert.finish`: rows after attention [B, T, D], and normed for the MLP [B * T, D]."""
-    x = x + expert.out(attention)
-    return x, expert.post_norm(x).flatten(0, -2)
-
-
-def leave(expert: Expert, x: Tensor, product: Tensor) -> Tensor:
-    """The second half: what `enter` gave and silu(gate) * up [B * T, I] to rows [B, T, D]."""
-    return x + expert.down(product).unflatten(0, x.shape[:-1])
-
-
 @torch.library.custom_op("bagel::rounded_swiglu", mutates_args=())
 def rounded_swiglu(gate_up: Tensor) -> tuple[Tensor, Tensor]:
     """What `round_rows` makes of silu(gate) * up, of rows [R, 2I] that hold both: [R, I] and [R, 1]."""

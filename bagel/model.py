@@ -6,7 +6,7 @@ B batch, N latent tokens, M patches, P numbers of a token or patch, D width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,6 @@ class Bagel(nn.Module):
     kernel: Kernel = staticmethod(attention)  # of attention without a mask
     evaluations: Evaluations | None = None  # where evaluations run in buffers at fixed places
     readings: Readings | None = None  # where small readings do
-    halves: Any = None
     team: Team | None = None  # where several processes share the branches of guidance
 
     def __init__(self, config: BagelConfig) -> None:

@@ -31,30 +31,6 @@ def product(rows: Tensor, weight: Tensor) -> Tensor:
     return out
 
 
-def shared(few: Tensor, few_weight: Tensor, many: Tensor, many_weight: Tensor) -> tuple[Tensor, Tensor]:
-    """As `product`, of at most 16 rows [F, K] and of many [R, K], each with a matrix of its own, side by side.
-
-    Tiles of few rows wait for memory and tiles of many compute: spread among each other they do both at once.
-    """
-    (num_rows, num_in), num_out = many.shape, len(many_weight) // 2
-    out_few, out_many = (x.new_empty(len(x), num_out) for x in (few, many))
-    described = (
-        TensorDescriptor.from_tensor(few, [16, STEP]),
-        TensorDescriptor.from_tensor(few_weight, [COLUMNS, STEP]),
-        TensorDescriptor.from_tensor(many, [ROWS, STEP]),
-        TensorDescriptor.from_tensor(many_weight, [COLUMNS, STEP]),
-        TensorDescriptor.from_tensor(out_many, [ROWS, COLUMNS]),
-    )
-    processors = torch.cuda.get_device_properties(many.device).multi_processor_count
-    taken = torch.zeros(1, device=many.device, dtype=torch.int32)
-    num_few = triton.cdiv(num_out, COLUMNS)
-    every = (triton.cdiv(num_rows, ROWS) * num_few + num_few) // num_few
-    sizes = (len(few), num_rows, num_in, num_out, num_few, every, ROWS, COLUMNS, STEP, NEIGHBORS)
-    launch = _shared[(processors,)]  # pyright: ignore[reportIndexIssue]
-    launch(*described, out_few, taken, *sizes, num_stages=3, num_warps=8)
-    return out_few, out_many
-
-
 def rounded(gate_up: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [R, 2I], contiguous: silu(gate) * up as 8-bit floats [R, I], and the scale of each, [R, 1].
 
@@ -96,47 +72,6 @@ def _product(
             gate = tl.dot(rows, w.load([n, k]).T, gate)
             up = tl.dot(rows, w.load([num_out + n, k]).T, up)
         out.store([m, n], _swiglu(gate.to(out.dtype), up.to(out.dtype)))
-
-
-@triton.jit(do_not_specialize=["num_few_rows", "num_rows", "every"])
-def _shared(
-    few, few_weight, many, many_weight, out_many, out_few, taken,
-    num_few_rows, num_rows, num_in, num_out, num_few, every,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, GROUP: tl.constexpr,
-):  # fmt: skip
-    """Every `every`-th tile is one of few rows, while there are such; a program takes the next that nobody has."""
-    num_m, num_n = tl.cdiv(num_rows, BM), tl.cdiv(num_out, BN)
-    turn = tl.atomic_add(taken, 1)
-    while turn < num_m * num_n + num_few:
-        following = tl.atomic_add(taken, 1)  # known long before it is wanted
-        before = min((turn + every - 1) // every, num_few)  # tiles of few rows until now
-        if turn % every == 0 and turn // every < num_few:
-            n = turn // every * BN
-            gate_few = tl.zeros((BN, 16), tl.float32)
-            up_few = tl.zeros((BN, 16), tl.float32)
-            for k in tl.range(0, num_in, BK, num_stages=5):
-                rows_few = few.load([0, k]).T
-                gate_few = tl.dot(few_weight.load([n, k]), rows_few, gate_few)
-                up_few = tl.dot(few_weight.load([num_out + n, k]), rows_few, up_few)
-            row = tl.arange(0, 16)[None, :]
-            column = n + tl.arange(0, BN)[:, None]
-            kind = out_few.dtype.element_ty
-            inside = (row < num_few_rows) & (column < num_out)
-            tl.store(out_few + row * num_out + column, _swiglu(gate_few.to(kind), up_few.to(kind)), mask=inside)
-        else:
-            tile = turn - before
-            first = tile // (GROUP * num_n) * GROUP
-            height = min(num_m - first, GROUP)
-            m = (first + tile % (GROUP * num_n) % height) * BM
-            n = tile % (GROUP * num_n) // height * BN
-            gate = tl.zeros((BM, BN), tl.float32)
-            up = tl.zeros((BM, BN), tl.float32)
-            for k in range(0, num_in, BK):
-                rows = many.load([m, k])
-                gate = tl.dot(rows, many_weight.load([n, k]).T, gate)
-                up = tl.dot(rows, many_weight.load([num_out + n, k]).T, up)
-            out_many.store([m, n], _swiglu(gate.to(out_many.dtype), up.to(out_many.dtype)))
-        turn = following
 
 
 @triton.jit
