@@ -1,6 +1,9 @@
 """Training the autoencoder: pictures through a latent an eighth their size, sharp enough to walk on.
 
 Loss: absolute error of pixels, of their gradients and of pooled pixels, a little squared error, and a small KL.
+
+A decoder can be trained further alone: latents stay what a world was trained on. Half of its pictures are then painted
+from latents with a little noise, since those that a world dreams are never quite right.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class AutoencoderTraining:
     gradient: float = 0.5  # weight of the gradients' absolute error
     pooled: float = 0.5  # weight of the absolute error of pixels pooled 4 x 4
     squared: float = 2.0  # weight of the squared error
+    noise: float = 0.15  # of a decoder alone: the most that is added to latents, as a share of their spread
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(muon_lr=5e-3, adam_lr=1e-3, betas=(0.9, 0.99), ema=0.999)
     )
@@ -41,24 +45,52 @@ def loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining
     """Scalar for pictures [B, 3, H, W] in [-1, 1] and normal draws eps [B, C, h, w]."""
     mean, logvar = (m.float() for m in model.moments(pixels))
     z = mean + (0.5 * logvar).exp() * eps
-    out = model.decoder(z.to(pixels.dtype)).float()
-    error = out - pixels.float()
+    kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
+    return _wrongness(model.decoder(z.to(pixels.dtype)), pixels, c) + c.kl * kl
+
+
+def decoder_loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining) -> Tensor:
+    """The same for a decoder alone: the first half of the pictures from clean latents, the others from noisy ones."""
+    with torch.no_grad():
+        mean = model.moments(pixels)[0].float()
+    strength = c.noise * torch.linspace(-1, 1, len(pixels), device=pixels.device).clamp(min=0)
+    z = mean + strength[:, None, None, None] * eps / model.config.scale_factor
+    return _wrongness(model.decoder(z.to(pixels.dtype)), pixels, c)
+
+
+def _wrongness(out: Tensor, pixels: Tensor, c: AutoencoderTraining) -> Tensor:
+    error = out.float() - pixels.float()
     gradients = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
     total = error.abs().mean() + c.gradient * gradients + c.pooled * F.avg_pool2d(error, 4).abs().mean()
-    kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-    return total + c.squared * (error**2).mean() + c.kl * kl
+    return total + c.squared * (error**2).mean()
 
 
-def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunConfig, c: AutoencoderTraining,
-          device: str, seed: int) -> tuple[Autoencoder, dict[str, float]]:  # fmt: skip
-    """The averaged autoencoder, float32 with its latents scaled to zero mean and unit spread, and its figures."""
+def train(
+    config: AutoencoderConfig,
+    walks: Walks,
+    held_out: Walks,
+    runs: RunConfig,
+    c: AutoencoderTraining,
+    device: str,
+    seed: int,
+    start: Autoencoder | None = None,
+) -> tuple[Autoencoder, dict[str, float]]:
+    """The averaged autoencoder in float32, its latents scaled to zero mean and unit spread, and its figures.
+
+    With `start` only its decoder is trained further; its latents and their scale stay.
+    """
     torch.manual_seed(seed)  # one start for the whole team, then draws of its own for each
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
-    model = _channels_last(Autoencoder(config).to(device, dtype))
+    model = Autoencoder(config)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+        model.encoder.requires_grad_(False)
+    model = _channels_last(model.to(device, dtype))
     torch.manual_seed(seed + runs.team.rank)
     frames = torch.from_numpy(np.ascontiguousarray(walks.frames)).flatten(0, 1).to(device)
-    compiled = torch.compile(loss, dynamic=False) if cuda else loss
+    wanted = loss if start is None else decoder_loss
+    compiled = torch.compile(wanted, dynamic=False) if cuda else wanted
     side = frames.shape[1] // config.downsample
     matrices = {n for n, p in model.named_parameters() if p.ndim == 4}
     optimizer = Optimizer(model, c.optimizer, matrices)
@@ -75,18 +107,20 @@ def train(config: AutoencoderConfig, walks: Walks, held_out: Walks, runs: RunCon
         return value.detach(), optimizer.step(scale)
 
     averaged = _channels_last(Autoencoder(config).to(device)).eval()
+    kept = {} if start is None else start.state_dict()
     figures: dict[str, float] = {}
 
     def sample(step: int) -> None:
-        averaged.load_state_dict(optimizer.ema_state())
+        averaged.load_state_dict(kept | optimizer.ema_state())
         figures.clear()
         figures.update(measure(averaged, held_out))
         atomic_write_text(runs.out / "autoencoder.json", json.dumps({"step": step} | figures, indent=2) + "\n")
         sheet(averaged, held_out, runs.out / "autoencoder.png")
 
     run(step, optimizer, runs, sample)
-    scaled = dataclasses.replace(config, **_statistics(averaged, frames[:: max(1, len(frames) // 4096)]))
-    averaged.config = scaled
+    if start is None:
+        statistics = _statistics(averaged, frames[:: max(1, len(frames) // 4096)])
+        averaged.config = dataclasses.replace(config, **statistics)
     return averaged, figures
 
 

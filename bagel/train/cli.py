@@ -12,6 +12,7 @@ from world import cli
 
 PARTS = {
     "ae": "train the autoencoder, and start a checkpoint directory",
+    "decoder": "train a checkpoint directory's decoder further, or another one's: its latents stay as they are",
     "world": "train the Mixture-of-Transformers of a checkpoint directory, or go on from another one's",
     "lora": "fine-tune any checkpoint, the 7B too, by an adapter beside it",
 }
@@ -47,8 +48,8 @@ def add_train(commands: Any) -> None:
 def run_train(chosen: argparse.Namespace) -> int:
     from bagel.train import command
 
-    parts = {"words": command.words, "ae": command.autoencoder, "world": command.world, "lora": command.lora}
-    return parts[chosen.part](chosen)
+    parts = {"words": command.words, "ae": command.autoencoder, "decoder": command.decoder}
+    return (parts | {"world": command.world, "lora": command.lora})[chosen.part](chosen)
 
 
 def _add_data(part: argparse.ArgumentParser) -> None:

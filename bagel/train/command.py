@@ -22,7 +22,7 @@ from bagel.train import autoencoder as ae_training
 from bagel.train import data, recorded, vocabulary
 from bagel.train import lora as lora_training
 from bagel.train import world as world_training
-from bagel.train.optimizer import Optimizer
+from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.parallel import Team, joined
 from bagel.train.run import RunConfig
 from bagel.train.table import read_table
@@ -57,6 +57,23 @@ def autoencoder(args: argparse.Namespace) -> int:
     return 0
 
 
+def decoder(args: argparse.Namespace) -> int:
+    began = time.monotonic()
+    device = str(choose_device(args.device))
+    checkpoint = load(_source(args), "cpu", torch.float32)
+    with joined() as team, _walks(args, checkpoint.config, team) as (walks, held_out):
+        gentle = OptimizerConfig(muon_lr=2e-3, adam_lr=4e-4, betas=(0.9, 0.99), ema=0.999)
+        batch = {"batch": args.batch} if args.batch else {}
+        c = ae_training.AutoencoderTraining(optimizer=gentle, **batch)
+        runs, config = _run_config(args, began, "decoder", team), checkpoint.config.autoencoder
+        start = checkpoint.autoencoder
+        ae, figures = ae_training.train(config, walks, held_out, runs, c, device, args.seed, start)
+        if team.first:
+            save(dataclasses.replace(checkpoint, autoencoder=ae.cpu()), args.out, "float16")
+            print(f"wrote {args.out}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
+    return 0
+
+
 def world(args: argparse.Namespace) -> int:
     with joined() as team:
         return _world(args, team)
@@ -65,7 +82,7 @@ def world(args: argparse.Namespace) -> int:
 def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
-    checkpoint = load(args.out if _holds_checkpoint(args.out) else directory_of(args.start), device, torch.float32)
+    checkpoint = load(_source(args), device, torch.float32)
     if args.source is None:
         walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
         checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
@@ -129,8 +146,8 @@ def _run_config(args: argparse.Namespace, began: float, part: str, team: Team) -
     )
 
 
-def _holds_checkpoint(folder: Path) -> bool:
-    return (folder / "llm_config.json").exists()
+def _source(args: argparse.Namespace) -> Path:
+    return args.out if (args.out / "llm_config.json").exists() else directory_of(args.start)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from bagel.__main__ import main
 from bagel.train.data import HELD_OUT, DataConfig, generate
@@ -36,6 +38,13 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     state = model.step(model.reset([scene], [0]), [scene.actions[3]])[0]
     assert state.frame.shape == (128, 128, 3)
     assert main(["train", "world", *shared, "--max-steps", "2", "--resume"]) == 0
+    before, world = load_file(out / "ae.safetensors"), (out / "ema.safetensors").read_bytes()
+    assert main(["train", "decoder", *shared, "--max-steps", "3"]) == 0
+    after = load_file(out / "ae.safetensors")
+    assert (out / "ema.safetensors").read_bytes() == world
+    changed = {name.partition(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert changed == {"decoder"}
+    assert json.loads((out / "run" / "decoder" / "autoencoder.json").read_text())["step"] == 3
 
 
 @pytest.mark.gl
