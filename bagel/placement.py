@@ -150,8 +150,8 @@ def num_bytes(module: nn.Module, dtype: torch.dtype) -> int:
 
 
 def autoencoder_dtype_of(home: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """In what an autoencoder computes beside a model of that dtype."""
-    return dtype if home.type == "cuda" else torch.float32
+    """In what an autoencoder computes beside a model of that dtype; float16 reaches too low for its decoder."""
+    return torch.bfloat16 if home.type == "cuda" and dtype == torch.bfloat16 else torch.float32
 
 
 def arrange(transformer: Transformer, placement: Placement) -> None:

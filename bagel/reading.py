@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import TypeVar
 
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from bagel.attention import as_bias, attention
 from bagel.context import Context
-from bagel.graphs import num_columns
+from bagel.graphs import Streams, capturing, num_columns
 from bagel.model import Bagel
 
 KEPT = 16  # buffers of each kind at once, the latest used
@@ -185,39 +184,26 @@ class _Graphs:
     """Captures what works on fixed places. One graph runs at a time, so they share their memory."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._streams = Streams(device, 0, None)
         self._alive: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
 
     def run(self, work: Callable[[], None], graph: torch.cuda.CUDAGraph | None) -> torch.cuda.CUDAGraph | None:
         """Does the work by its graph, which is returned for the next time; None on the CPU, which has none."""
-        if self._stream is None:
+        if self._streams.front is None:
             work()
             return None
-        graph = graph or self._capture(work, self._stream)
+        graph = graph or self._capture(work)
         graph.replay()
         return graph
 
-    def _capture(self, work: Callable[[], None], stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
-        with _aside(stream):
+    def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        with self._streams.ahead():
             for _ in range(2):  # compiles, and lets libraries take their workspaces
                 work()
-        graph = torch.cuda.CUDAGraph()
-        pool = next((other.pool() for other in self._alive), None)
-        # Other threads (of NCCL, of a server) may ask the card something meanwhile.
-        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            work()
+            with capturing(next(iter(self._alive), None)) as graph:
+                work()
         self._alive.add(graph)
         return graph
-
-
-@contextmanager
-def _aside(stream: torch.cuda.Stream) -> Iterator[None]:
-    """What is asked for inside runs on the stream, after all that was asked for before, before all that follows."""
-    outside = torch.cuda.current_stream(stream.device)
-    stream.wait_stream(outside)
-    with torch.cuda.stream(stream):
-        yield
-    outside.wait_stream(stream)
 
 
 def _latest(kept: OrderedDict[Key, Kept], key: Key) -> Kept:

@@ -119,8 +119,8 @@ def load(
     """Reads a checkpoint directory, tensor by tensor from the mapped file to its device, in eval mode.
 
     `device` None means CUDA where there is one. `dtype` None means that of `how.precision`, else float32 on the CPU
-    and bfloat16 elsewhere. The autoencoder has the model's on a card (the published code keeps float32 there, and
-    computes in bfloat16) and float32 on the CPU, unless told otherwise. Packed matrices stay packed where
+    and bfloat16 elsewhere. The autoencoder is in bfloat16 beside a model in bfloat16 on a card (there the published
+    code computes so) and in float32 else, unless told otherwise. Packed matrices stay packed where
     `how.precision` or the file says so. Raises ModelError with everything that is wrong and what to do.
     """
     directory, how = Path(directory), how or Loading()

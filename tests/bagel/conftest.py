@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from torch._dynamo.utils import counters
 
 from bagel.bundle import Bundle, open_bundle
-from bagel.weights import Checkpoint
+from bagel.compiled import Evaluations, compile_experts
+from bagel.weights import Checkpoint, load
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"
 
@@ -38,3 +42,15 @@ def copied(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def pictures(bundle: Bundle) -> list[Image.Image]:
     return [Image.fromarray(bundle.tensors[f"input.img{i}"].numpy()) for i in range(3)]
+
+
+@pytest.fixture
+def fast(golden: Path) -> Iterator[Checkpoint]:
+    """Compiled by dynamo without a code generator: seconds on a CPU, and the same decisions to compile again."""
+    torch._dynamo.reset()
+    counters.clear()
+    checkpoint = load(golden, "cpu")
+    compile_experts(checkpoint.model, backend="eager")
+    checkpoint.model.evaluations = Evaluations(checkpoint.model)
+    yield checkpoint
+    torch._dynamo.reset()

@@ -1,6 +1,5 @@
 """Compiled layers and fixed buffers give the plain model's numbers, and a growing context never compiles again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,6 @@ from bagel.weights import Checkpoint, load
 from world.settings import SamplerConfig
 
 GRID = (4, 6)
-
-
-@pytest.fixture
-def fast(golden: Path) -> Iterator[Checkpoint]:
-    """Compiled by dynamo without a code generator: seconds on a CPU, and the same decisions to compile again."""
-    torch._dynamo.reset()
-    counters.clear()
-    checkpoint = load(golden, "cpu")
-    compile_experts(checkpoint.model, backend="eager")
-    checkpoint.model.evaluations = Evaluations(checkpoint.model)
-    yield checkpoint
-    torch._dynamo.reset()
 
 
 def painted(checkpoint: Checkpoint, pictures: list[Image.Image], taylor: bool = False) -> torch.Tensor:
