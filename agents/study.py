@@ -154,6 +154,8 @@ def _crew(plan: Plan, processes: int) -> Iterator[Executor]:
         return
     cards = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
     eyes = max(1, (os.cpu_count() or 1) // min(processes, len(plan.seeds)))
+    if torch.cuda.is_available():
+        eyes = 1  # a card that draws for many, one after the other, keeps the dreams waiting
     spawn = multiprocessing.get_context("spawn")
     told = cards.split(","), eyes, spawn.Value("i", 0)
     with ProcessPoolExecutor(processes, spawn, _begin, told) as crew:
@@ -169,7 +171,9 @@ def _begin(cards: Sequence[str], num_eyes: int, count: Any) -> None:
     global _num_eyes
     with count.get_lock():
         number, count.value = int(count.value), count.value + 1
-    os.environ["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = card = cards[number % len(cards)]
+    if card.isdigit():
+        os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", card)
     os.environ["LP_NUM_THREADS"] = "1"  # of Mesa, which draws where there is no display: processes serve better
     torch.set_num_threads(1)
     _num_eyes = num_eyes

@@ -12,7 +12,7 @@ from agents.ppo import read_curve
 from agents.study import Plan, Result, run_folder
 from scenes.estimates import Estimate, mean
 from scenes.page import html, table_of
-from scenes.plots import Line, line_plot
+from scenes.plots import Line, line_picture, line_plot
 from world.files import atomic_write_text
 
 _AGENTS = {
@@ -31,7 +31,7 @@ _LOOKS = {"dream": "c0", "truth": "c1"}
 
 
 def write_page(path: Path, plan: Plan, result: Result) -> None:
-    """Writes the page; the file appears whole or not at all."""
+    """Writes the page, and its curves as a picture beside it (curves.svg); each appears whole or not at all."""
     out, recipe = path.parent, plan.recipe
     title = f"{recipe.task} in {recipe.scene}: learnt in a dream, scored in the truth"
     told = (
@@ -39,9 +39,10 @@ def write_page(path: Path, plan: Plan, result: Result) -> None:
         f"{recipe.model} · reward by {recipe.judged_by}"
     )
     lines = [_line(out, kind, plan.seeds) for kind in ("dream", "truth")]
-    curves = line_plot("success while learning, each in its own world", "share", lines)
+    plot = "success while learning, each in its own world", "share", lines
     share = f"Of the success of training in the simulator, training in the dream has {figure(result.share)}."
     ranks = f"Rank correlation of the returns of {len(result.true_returns)} snapshots: {result.rank_correlation:.2f}."
+    atomic_write_text(path.with_name("curves.svg"), line_picture(*plot))
     atomic_write_text(
         path,
         html(
@@ -51,7 +52,7 @@ def write_page(path: Path, plan: Plan, result: Result) -> None:
                 table_of("".join(f'<th title="{escape(d)}">{n}</th>' for n, d in _MEASURES.values()), _rows(result)),
                 f"<p>{share} {ranks}</p>",
                 "<h2>Learning</h2>",
-                f'<div class="plots">{curves}</div>',
+                f'<div class="plots">{line_plot(*plot)}</div>',
                 _ranking(result),
                 "<p class='soft'>Intervals: 95%, bootstrap over seeds. In a dream success is dead-reckoned.</p>",
             ],

@@ -19,13 +19,17 @@ _MOST_PIXELS = 256  # the longer side of a picture on a page
 _STYLE = Path(__file__).with_name("page.css")
 
 
+def style() -> str:
+    """The style sheet of all pages, light and dark."""
+    return _STYLE.read_text(encoding="utf-8")
+
+
 def html(title: str, parts: Sequence[str]) -> str:
     """A whole page of these parts."""
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)}</title>"
-    style = _STYLE.read_text(encoding="utf-8")
     return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>\n{style}</style></head>\n<body>\n'
+        f'<!doctype html>\n<html lang="en"><head>{head}<style>\n{style()}</style></head>\n<body>\n'
         + "\n".join(part for part in parts if part)
         + "\n</body></html>\n"
     )

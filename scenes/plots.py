@@ -1,17 +1,20 @@
-"""Line plots as inline SVG, drawn in the colours of the page that holds them."""
+"""Line plots in SVG: inline, in the colours of the page that holds them, or as a picture that stands alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from scenes.estimates import Estimate
 from scenes.figures import cell
+from scenes.page import style
 
 _WIDTH, _HEIGHT = 440, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 12, 30  # around the plot itself
+_DIGIT = 7.5  # width of a digit
+_TITLE, _LEGEND = 28, 20  # heights of a picture's title, and of a line of its legend
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,31 @@ def line_plot(title: str, unit: str, lines: Sequence[Line]) -> str:
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
+    legend = "".join(f'<li class="{line.look}">{escape(line.label)}</li>' for line in lines)
+    shown = f"{escape(title)}{f' <small>{escape(unit)}</small>' if unit else ''}"
+    svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{_curves(unit, lines)}</svg>'
+    return f'<figure><figcaption>{shown}</figcaption>{svg}<ul class="legend">{legend}</ul></figure>'
+
+
+def line_picture(title: str, unit: str, lines: Sequence[Line]) -> str:
+    """The same as a file of SVG, title and legend in it; there must be points."""
+    height = _HEIGHT + _TITLE + _LEGEND * len(lines)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif">',
+        f"<title>{escape(title)}</title><style>\n{style()}</style>",
+        f'<rect width="{_WIDTH}" height="{height}" rx="10" fill="var(--card)"/>',
+        f'<text x="{_LEFT}" y="22">{escape(title)} ({escape(unit)})</text>',
+        f'<g transform="translate(0 {_TITLE})">{_curves(unit, lines)}</g>',
+    ]
+    for i, line in enumerate(lines):
+        y = _TITLE + _HEIGHT + _LEGEND * i
+        parts.append(f'<line class="curve {line.look}" x1="{_LEFT}" x2="{_LEFT + 20}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="{_LEFT + 28}" y="{y + 4}">{escape(line.label)}</text>')
+    return "\n".join((*parts, "</svg>\n"))
+
+
+def _curves(unit: str, lines: Sequence[Line]) -> str:
+    """What is inside the SVG: axes and curves."""
     steps = sorted({step for line in lines for step in line.points})
     values = [v for line in lines for e in line.points.values() for v in ((e.low, e.high) if line.band else (e.value,))]
     ticks = _ticks(min(values), max(values))
@@ -41,17 +69,16 @@ def line_plot(title: str, unit: str, lines: Sequence[Line]) -> str:
     def y(value: float) -> float:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - (value - low) / ((high - low) or 1.0))
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">']
+    parts: list[str] = []
     for tick in ticks:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="y" x="{_LEFT - 6}" y="{y(tick) + 4:.1f}">{tick:g}</text>')
-    for step in _apart(steps):
-        parts.append(f'<text class="x" x="{x(step):.1f}" y="{_HEIGHT - 10}">{step}</text>')
+    for step in _apart(steps, x):
+        middle = min(x(step), _WIDTH - _DIGIT * len(str(step)) / 2)
+        parts.append(f'<text class="x" x="{middle:.1f}" y="{_HEIGHT - 10}">{step}</text>')
     for line in lines:
         parts += _drawn(line, x, y, unit)
-    legend = "".join(f'<li class="{line.look}">{escape(line.label)}</li>' for line in lines)
-    shown = f"{escape(title)}{f' <small>{escape(unit)}</small>' if unit else ''}"
-    return f'<figure><figcaption>{shown}</figcaption>{"".join(parts)}</svg><ul class="legend">{legend}</ul></figure>'
+    return "".join(parts)
 
 
 def _drawn(line: Line, x, y, unit: str) -> list[str]:
@@ -72,14 +99,12 @@ def _drawn(line: Line, x, y, unit: str) -> list[str]:
     return parts
 
 
-def _apart(steps: Sequence[int]) -> list[int]:
-    """The steps whose numbers do not run into each other on a log axis, the last one among them."""
-    shown: list[int] = []
-    for step in steps:
-        if not shown or step >= 1.5 * shown[-1]:
-            shown.append(step)
-        elif step == steps[-1]:
-            shown[-1] = step
+def _apart(steps: Sequence[int], x: Callable[[int], float]) -> list[int]:
+    """The steps whose numbers do not run into each other, the last one among them."""
+    shown = [steps[-1]]
+    for step in reversed(steps):
+        if x(shown[0]) - x(step) >= _DIGIT * (len(str(step)) + len(str(shown[0]))) / 2 + _DIGIT:
+            shown.insert(0, step)
     return shown
 
 

@@ -170,6 +170,7 @@ def test_a_study_stops_when_its_time_is_up_and_goes_on(tmp_path: Path, capsys: p
     page = (tmp_path / "study.html").read_text()
     assert "trained in the simulator" in page
     assert page.count("<svg") == 1
+    assert "trained in the dream" in (tmp_path / "curves.svg").read_text()
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*/*.safetensors")}
     assert main([*command, "--minutes", "0.0001"]) == 0  # nothing was left to train
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*/*.safetensors")} == written

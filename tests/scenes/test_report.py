@@ -24,7 +24,7 @@ from scenes.estimates import ALL, Estimate, Figures
 from scenes.evaluate import Measured
 from scenes.figures import DEFINITIONS
 from scenes.library import load_scene
-from scenes.plots import Line, line_plot
+from scenes.plots import Line, line_picture, line_plot
 from scenes.report import Evaluation
 from scenes.trial import Walk
 from world.errors import WorldError
@@ -130,6 +130,16 @@ def test_a_plot_has_a_curve_for_each_line_and_none_without_points() -> None:
     html = line_plot("drift", "dB", [Line("a", points, "c0", band=True), Line("b", {}, "c1")])
     assert (html.count("<polyline"), html.count("<polygon"), html.count("<li class")) == (1, 1, 1)
     assert line_plot("nothing", "", [Line("b", {}, "c1")]) == ""
+
+
+def test_a_plot_is_a_picture_of_its_own() -> None:
+    points = {step: Estimate(0.3, 0.2, 0.4, 5) for step in (512, 24576, 40000, 49152)}
+    root = ElementTree.fromstring(line_picture("success", "share", [Line("dream", points, "c0", band=True)]))
+    shown = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert shown[0] == "success (share)"
+    assert shown[-1] == "dream"
+    assert "49152" in shown
+    assert "40000" not in shown  # its number would run into the last one
 
 
 @pytest.mark.parametrize(
