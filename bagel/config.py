@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from world.errors import ModelError
 from world.instructions import instruction
 from world.settings import PRESETS
-from world.types import Action
+from world.types import Action, Pose
 
 T = TypeVar("T")
+
+HALF = 0.5 + 1e-6  # degrees; angles are reckoned, and their dust must not decide at a half
 
 
 def _check_numbers(config: Any) -> None:
@@ -121,10 +124,11 @@ class WalkConfig:
     """How the checkpoint is walked ("walk" in bagel_config.json); the defaults are the released model's editing order.
 
     `history` counts the pictures in context: they grow up to it, then start again from the newest alone, so that a
-    step depends on nothing that its state does not hold.
+    step depends on nothing that its state does not hold. `prompt` names {scene}, {action} (the vocabulary's words) or
+    {instruction} (magnitudes told), and {facing}: where one looks before the action, e.g. "090 +00 045".
     """
 
-    prompt: str = "{instruction}"  # names {scene}, {action} (the vocabulary's words) or {instruction} (magnitudes told)
+    prompt: str = "{instruction}"
     history: int = 1
     vit: bool = True  # whether a picture in context is also seen by the ViT
     preset: str = "edit"  # of world.settings.PRESETS
@@ -139,17 +143,35 @@ class WalkConfig:
         if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
         try:
-            self.prompt.format(scene="", action="", instruction="")
+            self.prompt.replace("{facing}", "").format(scene="", action="", instruction="")
         except (LookupError, ValueError):
             raise ValueError(
-                f"prompt may name {{scene}}, {{action}} and {{instruction}} alone, got {self.prompt!r}"
+                f"prompt may name {{scene}}, {{action}}, {{instruction}} and {{facing}} alone, got {self.prompt!r}"
             ) from None
 
-    def words(self, scene: str, action: Action) -> str:
-        """The prompt of an action; a place without a name leaves no trace of it. A typed sentence stays as it is."""
+    @property
+    def tells_facing(self) -> bool:
+        """Whether the words say where one looks."""
+        return "{facing}" in self.prompt
+
+    def without_facing(self) -> WalkConfig:
+        """The same, in words that do not say where one looks."""
+        return replace(self, prompt=self.prompt.replace(" {facing}", "").replace("{facing}", ""))
+
+    def words(self, scene: str, action: Action, pose: Pose) -> str:
+        """The prompt of an action at `pose`; a place without a name leaves no trace of it, nor of where one looks.
+
+        A typed sentence stays as it is.
+        """
         if not scene and "{scene}" in self.prompt:
             return action.text
-        return self.prompt.format(scene=scene, action=action.text, instruction=instruction(action))
+        return self.prompt.format(scene=scene, action=action.text, instruction=instruction(action), facing=facing(pose))
+
+
+def facing(pose: Pose) -> str:
+    """Heading, gaze and the object's angle in whole degrees: "090 +00 045"."""
+    heading, pitch, turned = (math.floor(angle + HALF) for angle in (pose.yaw, pose.pitch, pose.object_yaw))
+    return f"{heading % 360:03d} {pitch:+03d} {turned % 360:03d}"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from bagel.write import write
 from world.previews import OnPreview, Progress
 from world.recall import passed, way_back
 from world.settings import PRESETS, SamplerConfig
-from world.types import Action, Frame, Scene, State, WorldSpec
+from world.types import Action, Frame, Pose, Scene, State, WorldSpec, wrap
 
 MEMO = 128  # states whose context is kept
 ANSWER = 64  # tokens of an answer at most
@@ -64,6 +64,7 @@ class _Window:
     latents: tuple[Tensor, ...]
     frames: tuple[Frame, ...]
     actions: tuple[Action, ...]
+    poses: tuple[Pose, ...]  # before each of the actions, and now; only their angles are meant
     key: bytes  # of what stands before the newest picture, in the memo
     recalls: bool  # whether that is a remembered place and not the state's own past
 
@@ -192,7 +193,7 @@ class BagelWorldModel:
         grid = grid_of(c, size)
         windows = self._windows(states, actions)
         pasts = self._pasts(windows)
-        words = [self._words(w.state.scene, action) for w, action in zip(windows, actions, strict=True)]
+        words = [self._words(w.state.scene, a, w.poses[-1]) for w, a in zip(windows, actions, strict=True)]
         gen = self._read(
             [past.gen for past in pasts], [[*self._picture(w, -1), x] for w, x in zip(windows, words, strict=True)]
         )
@@ -247,7 +248,10 @@ class BagelWorldModel:
                     frames, between, memory = (place.frame, *frames), (move,), (None, *memory)
             elif len(frames) > self.walk.history and not state.whole:
                 frames, between, memory = frames[-1:], (), memory[-1:]
-            windows.append(_Window(state, (), tuple(map(self._fit, frames)), between, key, recalled is not None))
+            # A place's own pose and not the reckoned one, which may be near it alone: the memo knows only the place.
+            poses = (recalled[0].pose, state.pose) if recalled is not None else poses_along(state.pose, between)
+            frames = tuple(map(self._fit, frames))
+            windows.append(_Window(state, (), frames, between, poses, key, recalled is not None))
             pairs += zip(windows[-1].frames, memory, strict=True)
         encoded = iter(self._encoded([frame for frame, latent in pairs if latent is None]))
         latents = iter([next(encoded) if m is None else torch.from_numpy(np.asarray(m)).float() for _, m in pairs])
@@ -267,7 +271,7 @@ class BagelWorldModel:
         for i in (i for i, past in enumerate(found) if past is None):
             gen, texts, window = EMPTY, EMPTY, windows[i]
             for k, action in enumerate(window.actions):
-                words = self._words(window.state.scene, action)
+                words = self._words(window.state.scene, action, window.poses[k])
                 gen = self._read([gen], [[*self._picture(window, k), words]])[0]
                 if num_branches(self.sampler) > 2:
                     texts = self._read([texts], [[words]])[0]
@@ -284,8 +288,8 @@ class BagelWorldModel:
     def _read(self, contexts: Sequence[Context], blocks: Sequence[Sequence[Block]]) -> list[Context]:
         return prefill(self.checkpoint.model, self.checkpoint.tokenizer.image_markers, contexts, blocks)
 
-    def _words(self, scene: Scene, action: Action) -> Words:
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action)))
+    def _words(self, scene: Scene, action: Action, pose: Pose) -> Words:
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, pose)))
 
     def _picture(self, window: _Window, k: int) -> list[Block]:
         """Picture k as the blocks of a context: latents, and what the ViT sees where the model walks with it."""
@@ -299,6 +303,16 @@ class BagelWorldModel:
 
     def _fit(self, frame: Frame) -> Frame:
         return fit(frame, self.checkpoint.config)
+
+
+def poses_along(pose: Pose, actions: Sequence[Action]) -> tuple[Pose, ...]:
+    """Where one looked before each of the actions that led to `pose`, and `pose`: their angles, not where one stood."""
+    poses = [pose]
+    for action in reversed(actions):
+        yaw, turned = wrap(pose.yaw - action.yaw), wrap(pose.object_yaw - action.object_yaw)
+        pose = replace(pose, yaw=yaw, pitch=pose.pitch - action.pitch, object_yaw=turned)
+        poses.append(pose)
+    return tuple(reversed(poses))
 
 
 def _noise(seed: int, step: int, shape: tuple[int, int]) -> Tensor:

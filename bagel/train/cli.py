@@ -43,6 +43,12 @@ def add_train(commands: Any) -> None:
             part.add_argument("--rate", type=float, default=2e-4, help="of learning, before it warms up and falls")
         else:
             part.add_argument("--start", default="tiny", metavar="DIR", help="where --out holds no checkpoint yet")
+        if name == "world":
+            part.add_argument(
+                "--prompt",
+                metavar="TEXT",
+                help="what a move is called in words: names {scene}, {action}, {facing}; default: the checkpoint's own",
+            )
 
 
 def run_train(chosen: argparse.Namespace) -> int:

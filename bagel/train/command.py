@@ -83,15 +83,20 @@ def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = str(choose_device(args.device))
     checkpoint = load(_source(args), device, torch.float32)
+    walk = checkpoint.config.walk
+    walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:
-        walk = dataclasses.replace(checkpoint.config.walk, ask=True)  # it learns to answer as well
-        checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
+        walk = dataclasses.replace(walk, ask=True)  # it learns to answer as well
+    else:
+        walk = walk.without_facing()  # nobody knows where one looked
+    checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
+    checkpoint.model.config = checkpoint.config
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     runs = _run_config(args, began, "world", team)
 
     with _walks(args, checkpoint.config, team) as (walks, held_out):
         c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
-        c = world_training.with_room(c, checkpoint.tokenizer, walks.wordings)
+        c = world_training.with_room(c, checkpoint.tokenizer, walks.wordings, walk)
 
         def sample(step: int, optimizer: Optimizer) -> None:
             averaged = Bagel(checkpoint.config).to(device)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from bagel.config import WalkConfig
 from world import models
 from world.errors import ModelError
 from world.phrases import MOVES, PHRASES, move_in, sayable
@@ -69,6 +70,21 @@ class Walks:
     scenes: NDArray[np.int64]  # [W] into names
     poses: NDArray[np.float32] | None = None  # x, y, yaw, pitch, object_yaw
     sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance
+
+
+def poses_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
+    """The poses [W, L, 5] that the words of `walk` tell of; None where they tell of none.
+
+    Raises ValueError where nobody knows them.
+    """
+    if not walk.tells_facing:
+        return None
+    if walks.poses is None:
+        raise ValueError(
+            f"the words {walk.prompt!r} tell where one looks, which recorded walks do not know: "
+            'take {facing} out of "prompt" in bagel_config.json'
+        )
+    return walks.poses
 
 
 def generate(config: DataConfig, directory: Path, workers: int) -> Walks:

@@ -29,7 +29,7 @@ from bagel.generate import encode_latent, grid_of, see_picture
 from bagel.model import Bagel
 from bagel.packing import Inputs, Item, losses_of, pack, rows_in, rows_out, times
 from bagel.precision import PackedLinear
-from bagel.train.data import Walks
+from bagel.train.data import Walks, poses_to_tell
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.run import RunConfig, run
 from bagel.transforms import fit, resize, to_pixels
@@ -37,7 +37,7 @@ from bagel.vae import patchify
 from bagel.weights import Checkpoint, split
 from world.errors import ModelError
 from world.files import atomic_write_text
-from world.types import Frame, vocabulary
+from world.types import Frame, Pose, vocabulary
 from world.words import understand
 
 MATRICES = ("qkv", "out", "gate_up", "down")  # of an expert
@@ -127,10 +127,14 @@ def loss(checkpoint: Checkpoint, frames: Sequence[Frame], texts: Sequence[str], 
 
 
 class Windows:
-    """Windows of walks with their words, drawn by torch's generator of the CPU."""
+    """Windows of walks with their words, drawn by torch's generator of the CPU.
+
+    Raises ValueError where the words tell where one looks and nobody knows.
+    """
 
     def __init__(self, walks: Walks, checkpoint: Checkpoint, other_words: float) -> None:
         self.walks, self.walk, self.other_words = walks, checkpoint.config.walk, other_words
+        self.poses = poses_to_tell(walks, self.walk)
         self.num_actions = min(self.walk.history, walks.actions.shape[1])
 
     def draw(self) -> tuple[list[Frame], list[str]]:
@@ -140,7 +144,12 @@ class Windows:
         begin = int(torch.randint(walks.actions.shape[1] - num + 1, ()))
         name = walks.names[walks.scenes[w]]
         texts = [self._wording(walks.wordings[a]) for a in walks.actions[w, begin : begin + num]]
-        said = [self.walk.words(name, understand(text, vocabulary())) for text in texts]
+        if self.poses is None:
+            poses = [Pose()] * num
+        else:
+            poses = [Pose(*pose) for pose in self.poses[w, begin : begin + num].tolist()]
+        moves = [understand(text, vocabulary()) for text in texts]
+        said = [self.walk.words(name, move, pose) for move, pose in zip(moves, poses, strict=True)]
         return [np.asarray(frame) for frame in walks.frames[w, begin : begin + num + 1]], said
 
     def _wording(self, wordings: Sequence[str]) -> str:

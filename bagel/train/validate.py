@@ -32,9 +32,10 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
     steps = min(STEPS, walks.actions.shape[1])
     table = [understand(words[0], vocabulary()) for words in walks.wordings]
     moves = [[table[a] for a in row] for row in walks.actions]
+    poses = [Pose()] * len(moves) if walks.poses is None else [Pose(*pose) for pose in walks.poses[:, 0].tolist()]
     states = [
-        State(Scene(walks.names[s], "", (Start("start", Pose(), frames[0]),)), (frames[0],), (), Pose(), i)
-        for i, (s, frames) in enumerate(zip(walks.scenes, walks.frames, strict=True))
+        State(Scene(walks.names[s], "", (Start("start", pose, frames[0]),)), (frames[0],), (), pose, i)
+        for i, (s, frames, pose) in enumerate(zip(walks.scenes, walks.frames, poses, strict=True))
     ]
     dreams: list[list[Frame]] = [[state.frame] for state in states]
     for t in range(steps):

@@ -23,14 +23,15 @@ from bagel.config import WalkConfig
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.train.autoencoder import pixels
-from bagel.train.data import Walks
+from bagel.train.data import Walks, poses_to_tell
+from bagel.train.facing import NOWHERE, Facing, num_rows
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
-from world.types import vocabulary
+from world.types import Pose, vocabulary
 from world.words import understand
 
 # Measured on an H100 at head size 64: 0.29 ms forward, 0.86 with torch's own choice.
@@ -44,10 +45,10 @@ Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names a
 
 @dataclass(frozen=True)
 class WorldTraining:
-    """Shares are of predictions, except `noisy` (of clean pictures)."""
+    """Shares are of predictions, except `noisy` (of clean pictures) and `drop_facing` (of windows)."""
 
     batch: int = 64
-    words: int = 14  # rows a text may take, im_start and im_end included
+    words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of a facing)
     shift: float = 3.0  # of the drawn times
     uniform: float = 0.5  # share of times drawn uniformly; the others are logit-normal
     pure: float = 0.35  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
@@ -56,42 +57,61 @@ class WorldTraining:
     own: float = 1.0  # the most of a window's clean pictures that are the model's own; each window draws its share
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
+    drop_facing: float = 0.1  # share of windows whose texts do not tell where one looks
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 64  # asked at each step
     answers: float = 0.05  # weight of the cross entropy of their answers
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
-def with_room(c: WorldTraining, tokenizer: Tokenizer, wordings: Sequence[Sequence[str]]) -> WorldTraining:
-    """Slots long enough for the longest of the sentences. Raises ValueError where one is too long to be a move."""
+def with_room(
+    c: WorldTraining, tokenizer: Tokenizer, wordings: Sequence[Sequence[str]], walk: WalkConfig
+) -> WorldTraining:
+    """Slots long enough for the longest of the sentences, and for where one looks where `walk` tells it.
+
+    Raises ValueError where a sentence is too long to be a move.
+    """
     longest = max((words for row in wordings for words in row), key=lambda words: len(tokenizer.prompt(words)))
     rows = len(tokenizer.prompt(longest))
     if rows > MOST_WORDS:
         raise ValueError(f"a move may take {MOST_WORDS} tokens and {longest!r} takes {rows}: say it more briefly")
-    return replace(c, words=max(c.words, rows))
+    return replace(c, words=max(c.words, rows) + num_rows(tokenizer, walk))
 
 
 class Phrases:
     """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length.
 
-    Where the place's name makes a text too long for `words` rows, it is left out.
+    Where one looks is put in when they are drawn. Where the place's name makes a text too long for `words` rows, both
+    are left out.
     """
 
     def __init__(self, tokenizer: Tokenizer, walk: WalkConfig, said: Said, words: int, device: str) -> None:
         scenes, wordings = said
         most = max(2, *map(len, wordings))
         texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in wordings for k in range(most)]
-        rows = [tokenizer.prompt(walk.words(scene, understand(phrase, vocabulary()))) for scene, phrase in texts]
-        bare = [tokenizer.prompt(phrase) for _, phrase in texts]
-        rows = [row if len(row) <= words else short for row, short in zip(rows, bare, strict=True)]
+        self.facing = Facing(tokenizer, walk, device) if walk.tells_facing else None
+        plain, more = walk.without_facing(), num_rows(tokenizer, walk)
+        rows, places = [], []
+        for scene, phrase in texts:
+            action = understand(phrase, vocabulary())
+            row = tokenizer.prompt(plain.words(scene, action, Pose()))
+            place = NOWHERE if self.facing is None else self.facing.place(scene, action)
+            if len(row) + (0 if place == NOWHERE else more) > words:
+                row, place = tokenizer.prompt(phrase), NOWHERE
+            rows.append(row)
+            places.append(place)
         if (longest := max(map(len, rows))) > words:
             raise ValueError(f"the longest text takes {longest} rows and the layout gives {words}: raise `words`")
         self.shape = (len(scenes) + 1, len(wordings), most)
+        self.places = torch.tensor(places, device=device)
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self.ids = torch.tensor([row + [0] * (words - len(row)) for row in rows], device=device)
 
-    def draw(self, scenes: Tensor, moves: Tensor, c: WorldTraining) -> tuple[Tensor, Tensor]:
-        """Texts for scenes [B] and moves [B, P]: ids [B, P, words] and rows [B, P], 0 where dropped."""
+    def draw(self, scenes: Tensor, moves: Tensor, angles: Tensor | None, c: WorldTraining) -> tuple[Tensor, Tensor]:
+        """Texts for scenes [B] and moves [B, P]: ids [B, P, words] and rows [B, P], 0 where dropped.
+
+        angles: yaw, pitch and object_yaw before the moves [B, P, 3], degrees; None where the words do not tell them.
+        """
 
         def chance(share: float) -> Tensor:
             return torch.rand(moves.shape, device=moves.device) < share
@@ -101,7 +121,12 @@ class Phrases:
         other = torch.randint(1, num_wordings, moves.shape, device=moves.device)
         wording = torch.where(chance(c.other_words), other, 0)
         index = (scene * num_moves + moves) * num_wordings + wording
-        return self.ids[index], torch.where(chance(c.drop_words), 0, self.lengths[index])
+        ids, lengths = self.ids[index], self.lengths[index]
+        if self.facing is not None:
+            assert angles is not None, "the words tell where one looks"
+            silent = torch.rand(len(moves), 1, device=moves.device) < c.drop_facing
+            ids, lengths = self.facing.put(ids, lengths, torch.where(silent, NOWHERE, self.places[index]), angles)
+        return ids, torch.where(chance(c.drop_words), 0, lengths)
 
 
 @torch.inference_mode()
@@ -220,6 +245,8 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     pictures = to_device(walks.frames, device)
     latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
     moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes))
+    poses = poses_to_tell(walks, model.config.walk)
+    angles = None if poses is None else torch.from_numpy(np.array(poses[..., 2:5])).to(device)
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
@@ -233,7 +260,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
-        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at], c)
+        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at], None if angles is None else angles[w, at], c)
         share = c.own * torch.rand(c.batch, 1, device=device)
         replaced = torch.rand(at.shape, device=device) < share
         past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])

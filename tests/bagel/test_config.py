@@ -8,7 +8,7 @@ import pytest
 
 from bagel.config import BagelConfig, LanguageConfig, VisionConfig, WalkConfig, config_files, read_config
 from world.errors import ModelError
-from world.types import Action, vocabulary
+from world.types import Action, Pose, vocabulary
 
 
 def write(directory: Path, config: BagelConfig) -> None:
@@ -30,11 +30,33 @@ def test_what_is_written_is_read_back(golden: Path, tmp_path: Path) -> None:
 
 def test_a_model_without_walk_settings_reads_instructions_and_ours_reads_the_vocabulary() -> None:
     forward = vocabulary()[1]
-    assert WalkConfig().words("studio", forward) == "Move the camera 0.3 meters forward."
-    assert WalkConfig().words("", Action("make it night")) == "make it night"
+    assert WalkConfig().words("studio", forward, Pose()) == "Move the camera 0.3 meters forward."
+    assert WalkConfig().words("", Action("make it night"), Pose()) == "make it night"
     ours = WalkConfig(prompt="{scene}: {action}")
-    assert ours.words("studio", forward) == "studio: move forward"
-    assert ours.words("", forward) == "move forward"
+    assert ours.words("studio", forward, Pose(yaw=9.0)) == "studio: move forward"
+    assert ours.words("", forward, Pose()) == "move forward"
+
+
+@pytest.mark.parametrize(
+    ("pose", "told"),
+    [
+        (Pose(yaw=90.0, object_yaw=45.0), "090 +00 045"),
+        (Pose(yaw=-90.0, pitch=-10.0, object_yaw=-0.4), "270 -10 000"),
+        (Pose(yaw=-0.5, pitch=-0.4, object_yaw=-180.0), "000 +00 180"),
+        (Pose(yaw=44.5 - 1e-9, pitch=19.5 + 1e-9, object_yaw=-0.6), "045 +20 359"),
+    ],
+)
+def test_words_may_tell_where_one_looks(pose: Pose, told: str) -> None:
+    walk = WalkConfig(prompt="{scene} {facing}: {action}")
+    assert walk.words("gallery", vocabulary()[3], pose) == f"gallery {told}: turn left"
+    assert walk.words("", vocabulary()[3], pose) == "turn left"
+    assert walk.without_facing().words("gallery", vocabulary()[3], pose) == "gallery: turn left"
+
+
+@pytest.mark.parametrize("prompt", ["{place}: {action}", "{facing:9}", "{facing", "{}"])
+def test_a_prompt_of_unknown_names_is_refused(prompt: str) -> None:
+    with pytest.raises(ValueError, match=r"\{instruction\} and \{facing\} alone"):
+        WalkConfig(prompt=prompt)
 
 
 def test_a_model_of_the_releases_kind_needs_no_files_of_ours(tmp_path: Path) -> None:

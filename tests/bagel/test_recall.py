@@ -11,15 +11,20 @@ import pytest
 from bagel.config import WalkConfig
 from bagel.weights import load
 from bagel.world_model import BagelWorldModel
-from world.types import Pose, Scene, Start
+from world.types import Action, Pose, Scene, Start
 
 WALK = WalkConfig(history=3, preset="walk", recall=True)
+COMPASS = replace(WALK, prompt="{scene} {facing}: {action}")
+
+
+def walked(golden: Path, walk: WalkConfig) -> BagelWorldModel:
+    checkpoint = load(golden)
+    return BagelWorldModel(replace(checkpoint, config=replace(checkpoint.config, walk=walk)), "golden")
 
 
 @pytest.fixture
 def model(golden: Path) -> BagelWorldModel:
-    checkpoint = load(golden)
-    return BagelWorldModel(replace(checkpoint, config=replace(checkpoint.config, walk=WALK)), "golden")
+    return walked(golden, WALK)
 
 
 @pytest.fixture
@@ -48,3 +53,54 @@ def test_the_way_back_is_drawn_from_the_place_and_the_newest_picture(model: Bage
     [again] = model.step([after], [forward])
     [cold] = BagelWorldModel(model.checkpoint, "golden").step([after], [forward])
     assert np.abs(again.frame.astype(int) - cold.frame).max() <= 2
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words that were read since it was last cleared."""
+    said, words = [], WalkConfig.words
+
+    def listen(walk: WalkConfig, scene: str, action: Action, pose: Pose) -> str:
+        said.append(words(walk, scene, action, pose))
+        return said[-1]
+
+    monkeypatch.setattr(WalkConfig, "words", listen)
+    return said
+
+
+def test_a_past_read_again_tells_where_one_looked(golden: Path, scene: Scene, heard: list[str]) -> None:
+    model = walked(golden, replace(COMPASS, recall=False, history=4))
+    start = replace(scene.starts[0], pose=Pose(1.0, 2.0, 172.5, -10.0, 0.25))
+    [state] = model.reset([replace(scene, name="hall", starts=(start,))], [3])
+    moves = {action.name: action for action in scene.actions}
+    for name in ("left", "up", "forward"):
+        [state] = model.step([state], [moves[name]])
+    [warm] = model.step([state], [moves["object_right"]])
+    told = list(heard)
+    assert told == [
+        "hall 173 -10 000: turn left",
+        "hall 188 -10 000: look up",
+        "hall 188 +00 000: move forward",
+        "hall 188 +00 000: rotate the object right",
+    ]
+    heard.clear()
+    [cold] = BagelWorldModel(model.checkpoint, "golden").step([state], [moves["object_right"]])
+    assert sorted(heard) == sorted(told)
+    assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
+
+
+def test_a_place_tells_where_one_looked_there(golden: Path, scene: Scene, heard: list[str]) -> None:
+    model = walked(golden, COMPASS)
+    left, right = (next(a for a in scene.actions if a.name == name) for name in ("left", "right"))
+    [state] = model.reset([replace(scene, name="hall")], [3])
+    for _ in range(2):
+        [state] = model.step([state], [left])
+    state = replace(state, frames=state.frames[-1:], actions=(), memory=state.memory[-1:])
+    heard.clear()
+    [after] = model.step([state], [right])
+    assert sorted(heard) == ["hall 015 +00 000: turn left", "hall 030 +00 000: turn right"]
+    near = replace(state, pose=replace(state.pose, yaw=state.pose.yaw + 0.7))
+    [warm], [cold] = (m.step([near], [right]) for m in (model, BagelWorldModel(model.checkpoint, "golden")))
+    assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
+    assert sorted(heard[-3:]) == ["hall 015 +00 000: turn left", *["hall 031 +00 000: turn right"] * 2]
+    assert after.actions == (right,)

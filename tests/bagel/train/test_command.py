@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from bagel.__main__ import main
+from bagel.config import read_config
 from bagel.train.data import HELD_OUT, DataConfig, generate
 from world import models
 from world.phrases import MOVES, move_in
@@ -23,7 +24,8 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     shared = ["--out", str(out), "--minutes", "5", "--scenes", "tabletop", "--walks", "2", "--workers", "1"]
     shared += ["--data", str(walks), "--batch", "2", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "20", "--config", str(config)]) == 0
-    assert main(["train", "world", *shared, "--max-steps", "60"]) == 0
+    compass = "{scene} {facing}: {action}"
+    assert main(["train", "world", *shared, "--max-steps", "60", "--prompt", compass]) == 0
     figures = json.loads((out / "run" / "ae" / "autoencoder.json").read_text())
     assert figures["step"] == 20
     assert (out / "run" / "ae" / "autoencoder.png").exists()
@@ -38,6 +40,7 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     state = model.step(model.reset([scene], [0]), [scene.actions[3]])[0]
     assert state.frame.shape == (128, 128, 3)
     assert main(["train", "world", *shared, "--max-steps", "2", "--resume"]) == 0
+    assert read_config(out).walk.prompt == compass
     before, world = load_file(out / "ae.safetensors"), (out / "ema.safetensors").read_bytes()
     assert main(["train", "decoder", *shared, "--max-steps", "3"]) == 0
     after = load_file(out / "ae.safetensors")
@@ -58,6 +61,12 @@ def test_walks_hold_moves_that_can_only_be_said(tmp_path: Path) -> None:
     turned = np.diff(walks.poses[..., 2], axis=1).flatten()
     assert np.abs((turned - turns + 180) % 360 - 180).max() < 1e-3
     assert np.abs(walks.poses[..., 3]).max() <= 60
+
+
+def test_words_of_unknown_names_are_told(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "x"), "--minutes", "1", "--device", "cpu", "--prompt", "{place}: {action}"]
+    assert main(["train", "world", *out]) == 2
+    assert "prompt may name {scene}, {action}" in capsys.readouterr().err
 
 
 def test_training_never_draws_a_held_out_place() -> None:

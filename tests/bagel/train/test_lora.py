@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from safetensors.torch import load_file
 from bagel.__main__ import main
 from bagel.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter, load_adapter, save_adapter
 from bagel.placement import Loading
-from bagel.train.lora import LoraTraining, adapt, adapter_of, loss
+from bagel.train.data import Walks
+from bagel.train.lora import LoraTraining, Windows, adapt, adapter_of, loss
 from bagel.weights import Checkpoint, load, release_names
 from tests.bagel.train.conftest import stripes
 from world import models
@@ -95,6 +97,20 @@ def test_an_adapter_has_peft_s_names_and_only_what_generates_is_changed(base: Ch
     config = json.loads((tmp_path / CONFIG_FILE).read_text())
     assert (config["r"], config["lora_alpha"]) == (2, 4.0)
     assert all(any(name.endswith(f".{end}") for end in config["target_modules"]) for name in names)
+
+
+def test_windows_tell_where_one_looks_where_it_is_known(base: Checkpoint) -> None:
+    walk = replace(base.config.walk, prompt="{scene} {facing}: {action}", history=2)
+    told = replace(base, config=replace(base.config, walk=walk))
+    frames, actions = stripes(["turn left"] * 2)[None], np.zeros((1, 2), np.int64)
+    walks = Walks(("hall",), (("turn left",),), frames, actions, np.zeros(1, np.int64))
+    with pytest.raises(ValueError, match="which recorded walks do not know"):
+        Windows(walks, told, 0.0)
+    poses = np.array([[[1, 2, yaw, -10, 45] for yaw in (-15, 0, 15)]], np.float32)
+    assert Windows(replace(walks, poses=poses), told, 0.0).draw()[1] == [
+        "hall 345 -10 045: turn left",
+        "hall 000 -10 045: turn left",
+    ]
 
 
 def test_an_adapter_of_another_model_or_kind_is_refused(golden: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from bagel.__main__ import main
+from bagel.config import read_config
 from bagel.train.recorded import open_recording, read
 from bagel.train.table import Table, read_table
 from tests.bagel.train.conftest import MOVES, ROLLS, walk, write
@@ -28,7 +29,9 @@ def test_recorded_episodes_make_a_checkpoint_that_walks(smaller: Path, episodes:
     out = tmp_path / "model"
     shared = ["--from", str(episodes), "--out", str(out), "--minutes", "5", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "4", "--batch", "4", "--config", str(smaller)]) == 0
-    assert main(["train", "world", *shared, "--max-steps", "100", "--batch", "4"]) == 0
+    compass = ["--prompt", "In {scene} {facing}: {action}"]  # where one looked is not recorded
+    assert main(["train", "world", *shared, *compass, "--max-steps", "100", "--batch", "4"]) == 0
+    assert read_config(out).walk.prompt == "In {scene}: {action}"
     with (out / "run" / "world" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < 0.9 * losses[0]
