@@ -158,14 +158,15 @@ class WalkConfig:
         """The same, in words that do not say where one looks."""
         return replace(self, prompt=self.prompt.replace(" {facing}", "").replace("{facing}", ""))
 
-    def words(self, scene: str, action: Action, pose: Pose) -> str:
-        """The prompt of an action at `pose`; a place without a name leaves no trace of it, nor of where one looks.
-
-        A typed sentence stays as it is.
+    def words(self, scene: str, action: Action, pose: Pose | None) -> str:
+        """The prompt of an action at `pose` (None where nobody knows it: then where one looks is not told); a place
+        without a name leaves no trace of it, nor of where one looks. A typed sentence stays as it is.
         """
         if not scene and "{scene}" in self.prompt:
             return action.text
-        return self.prompt.format(scene=scene, action=action.text, instruction=instruction(action), facing=facing(pose))
+        prompt = self.prompt if pose else self.without_facing().prompt
+        told = facing(pose) if pose else ""
+        return prompt.format(scene=scene, action=action.text, instruction=instruction(action), facing=told)
 
 
 def facing(pose: Pose) -> str:

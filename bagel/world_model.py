@@ -289,7 +289,8 @@ class BagelWorldModel:
         return prefill(self.checkpoint.model, self.checkpoint.tokenizer.image_markers, contexts, blocks)
 
     def _words(self, scene: Scene, action: Action, pose: Pose) -> Words:
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, pose)))
+        known = pose if scene.simulated else None  # nobody knows which way a picture looks
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, known)))
 
     def _picture(self, window: _Window, k: int) -> list[Block]:
         """Picture k as the blocks of a context: latents, and what the ViT sees where the model walks with it."""

@@ -32,7 +32,6 @@ class Facing:
 
     def __init__(self, tokenizer: Tokenizer, walk: WalkConfig, device: str) -> None:
         self.tokenizer, self.walk = tokenizer, walk
-        self.plain = walk.without_facing()
         self.before = replace(walk, prompt=walk.prompt.partition(" {facing}")[0])
         self.rows = num_rows(tokenizer, walk)
         self.angles = self._table(f" {degrees:03d}" for degrees in range(360)).to(device)
@@ -44,7 +43,7 @@ class Facing:
         Raises ValueError where the tokenizer reads what stands beside it otherwise then.
         """
         pose, prompt = Pose(), self.tokenizer.prompt
-        text, plain = (walk.words(scene, action, pose) for walk in (self.walk, self.plain))
+        text, plain = (self.walk.words(scene, action, known) for known in (pose, None))
         if text == plain:
             return NOWHERE
         place, row = len(prompt(self.before.words(scene, action, pose))) - 1, prompt(plain)

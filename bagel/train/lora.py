@@ -145,7 +145,7 @@ class Windows:
         name = walks.names[walks.scenes[w]]
         texts = [self._wording(walks.wordings[a]) for a in walks.actions[w, begin : begin + num]]
         if self.poses is None:
-            poses = [Pose()] * num
+            poses = [None] * num
         else:
             poses = [Pose(*pose) for pose in self.poses[w, begin : begin + num].tolist()]
         moves = [understand(text, vocabulary()) for text in texts]

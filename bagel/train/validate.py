@@ -34,7 +34,13 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
     moves = [[table[a] for a in row] for row in walks.actions]
     poses = [Pose()] * len(moves) if walks.poses is None else [Pose(*pose) for pose in walks.poses[:, 0].tolist()]
     states = [
-        State(Scene(walks.names[s], "", (Start("start", pose, frames[0]),)), (frames[0],), (), pose, i)
+        State(
+            Scene(walks.names[s], "", (Start("start", pose, frames[0]),), simulated=walks.poses is not None),
+            (frames[0],),
+            (),
+            pose,
+            i,
+        )
         for i, (s, frames, pose) in enumerate(zip(walks.scenes, walks.frames, poses, strict=True))
     ]
     dreams: list[list[Frame]] = [[state.frame] for state in states]

@@ -31,7 +31,7 @@ from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
-from world.types import Pose, vocabulary
+from world.types import vocabulary
 from world.words import understand
 
 # Measured on an H100 at head size 64: 0.29 ms forward, 0.86 with torch's own choice.
@@ -90,11 +90,11 @@ class Phrases:
         most = max(2, *map(len, wordings))
         texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in wordings for k in range(most)]
         self.facing = Facing(tokenizer, walk, device) if walk.tells_facing else None
-        plain, more = walk.without_facing(), num_rows(tokenizer, walk)
+        more = num_rows(tokenizer, walk)
         rows, places = [], []
         for scene, phrase in texts:
             action = understand(phrase, vocabulary())
-            row = tokenizer.prompt(plain.words(scene, action, Pose()))
+            row = tokenizer.prompt(walk.words(scene, action, None))
             place = NOWHERE if self.facing is None else self.facing.place(scene, action)
             if len(row) + (0 if place == NOWHERE else more) > words:
                 row, place = tokenizer.prompt(phrase), NOWHERE

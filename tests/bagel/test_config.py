@@ -51,6 +51,7 @@ def test_words_may_tell_where_one_looks(pose: Pose, told: str) -> None:
     assert walk.words("gallery", vocabulary()[3], pose) == f"gallery {told}: turn left"
     assert walk.words("", vocabulary()[3], pose) == "turn left"
     assert walk.without_facing().words("gallery", vocabulary()[3], pose) == "gallery: turn left"
+    assert walk.words("gallery", vocabulary()[3], None) == "gallery: turn left"
 
 
 @pytest.mark.parametrize("prompt", ["{place}: {action}", "{facing:9}", "{facing", "{}"])

@@ -71,7 +71,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_past_read_again_tells_where_one_looked(golden: Path, scene: Scene, heard: list[str]) -> None:
     model = walked(golden, replace(COMPASS, recall=False, history=4))
     start = replace(scene.starts[0], pose=Pose(1.0, 2.0, 172.5, -10.0, 0.25))
-    [state] = model.reset([replace(scene, name="hall", starts=(start,))], [3])
+    [state] = model.reset([replace(scene, name="hall", starts=(start,), simulated=True)], [3])
     moves = {action.name: action for action in scene.actions}
     for name in ("left", "up", "forward"):
         [state] = model.step([state], [moves[name]])
@@ -89,10 +89,16 @@ def test_a_past_read_again_tells_where_one_looked(golden: Path, scene: Scene, he
     assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
 
 
+def test_nobody_knows_which_way_a_picture_looks(golden: Path, scene: Scene, heard: list[str]) -> None:
+    model = walked(golden, COMPASS)
+    model.step(model.reset([replace(scene, name="photo")], [3]), scene.actions[:1])
+    assert heard == [f"photo: {scene.actions[0].text}"]
+
+
 def test_a_place_tells_where_one_looked_there(golden: Path, scene: Scene, heard: list[str]) -> None:
     model = walked(golden, COMPASS)
     left, right = (next(a for a in scene.actions if a.name == name) for name in ("left", "right"))
-    [state] = model.reset([replace(scene, name="hall")], [3])
+    [state] = model.reset([replace(scene, name="hall", simulated=True)], [3])
     for _ in range(2):
         [state] = model.step([state], [left])
     state = replace(state, frames=state.frames[-1:], actions=(), memory=state.memory[-1:])
