@@ -13,7 +13,7 @@ import torch
 
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of
-from bagel.prefill import LatentPicture, Words, prefill
+from bagel.prefill import LatentPicture, prefill
 from bagel.sampler import Velocity
 from bagel.vae import patchify
 from bagel.world_model import BagelWorldModel, poses_along
@@ -91,7 +91,7 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
     markers, grid = c.tokenizer.image_markers, grid_of(c, state.frame.shape[:2])
     tokens = [torch.from_numpy(memory).float() for memory in state.memory]
     moves = zip(state.actions, poses_along(state.pose, state.actions), strict=False)
-    words = [Words(c.tokenizer.prompt(model.walk.words(state.scene.name, a, pose))) for a, pose in moves]
+    words = [model.words(state.scene, action, pose) for action, pose in moves]
     words.append(words[-1])
     pairs = [[LatentPicture(latent, grid), text] for latent, text in zip(tokens, words, strict=True)]
 

@@ -119,10 +119,9 @@ class Buffer:
         self.kernels = for_few_rows(model.kernel, device, dtype), model.kernel
         self.layers = [layer for layer in model.transformer.layers if isinstance(layer, Layer)]
         rows = (2, num_tokens)
-        self.queries = [
-            torch.zeros(num_rows, n, c.num_attention_heads, c.head_dim, **near) for n in rows
-        ]  # of both kinds
-        self.attended: list[Tensor] = []  # what it answers both kinds of queries, where it is between graphs
+        # Queries of markers and of latents, and what attention answers them where it is between graphs.
+        self.queries = [torch.zeros(num_rows, n, c.num_attention_heads, c.head_dim, **near) for n in rows]
+        self.attended: list[Tensor] = []
         self.und = self.gen = self.x_t  # rows on their way through the layers
         self.ropes: tuple[Rope, Rope]  # known as soon as rows enter
         self.graphs: list[torch.cuda.CUDAGraph] = []  # one, or one before, between and after all attentions

@@ -156,6 +156,11 @@ class BagelWorldModel:
         pictures = [self._seen(self._fit(frame)) for frame in frames]
         return chances_of_yes(self.checkpoint, pictures, question).double().cpu().numpy()
 
+    def words(self, scene: Scene, action: Action, pose: Pose) -> Words:
+        """What the model reads of an action at `pose`; nobody knows which way a picture looks."""
+        known = pose if scene.simulated else None
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, known)))
+
     def close(self) -> None:
         self._memo.clear()
 
@@ -193,7 +198,7 @@ class BagelWorldModel:
         grid = grid_of(c, size)
         windows = self._windows(states, actions)
         pasts = self._pasts(windows)
-        words = [self._words(w.state.scene, a, w.poses[-1]) for w, a in zip(windows, actions, strict=True)]
+        words = [self.words(w.state.scene, a, w.poses[-1]) for w, a in zip(windows, actions, strict=True)]
         gen = self._read(
             [past.gen for past in pasts], [[*self._picture(w, -1), x] for w, x in zip(windows, words, strict=True)]
         )
@@ -271,7 +276,7 @@ class BagelWorldModel:
         for i in (i for i, past in enumerate(found) if past is None):
             gen, texts, window = EMPTY, EMPTY, windows[i]
             for k, action in enumerate(window.actions):
-                words = self._words(window.state.scene, action, window.poses[k])
+                words = self.words(window.state.scene, action, window.poses[k])
                 gen = self._read([gen], [[*self._picture(window, k), words]])[0]
                 if num_branches(self.sampler) > 2:
                     texts = self._read([texts], [[words]])[0]
@@ -287,10 +292,6 @@ class BagelWorldModel:
 
     def _read(self, contexts: Sequence[Context], blocks: Sequence[Sequence[Block]]) -> list[Context]:
         return prefill(self.checkpoint.model, self.checkpoint.tokenizer.image_markers, contexts, blocks)
-
-    def _words(self, scene: Scene, action: Action, pose: Pose) -> Words:
-        known = pose if scene.simulated else None  # nobody knows which way a picture looks
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, known)))
 
     def _picture(self, window: _Window, k: int) -> list[Block]:
         """Picture k as the blocks of a context: latents, and what the ViT sees where the model walks with it."""

@@ -28,7 +28,7 @@ def add_train(commands: Any) -> None:
     part.add_argument("--out", type=Path, required=True, help="directory to write it to")
     part.set_defaults(run=run_train, part="words")
     for name, text in PARTS.items():
-        part = parts.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        part = parts.add_parser(name, help=text, formatter_class=cli.HelpFormatter)
         part.add_argument(
             "--out", type=Path, required=True, help="directory to write to; logs and sheets go to its run/"
         )

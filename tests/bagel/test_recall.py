@@ -60,7 +60,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words that were read since it was last cleared."""
     said, words = [], WalkConfig.words
 
-    def listen(walk: WalkConfig, scene: str, action: Action, pose: Pose) -> str:
+    def listen(walk: WalkConfig, scene: str, action: Action, pose: Pose | None) -> str:
         said.append(words(walk, scene, action, pose))
         return said[-1]
 
