@@ -96,7 +96,7 @@ def train(
     optimizer = Optimizer(model, c.optimizer, matrices)
     torch.backends.cudnn.benchmark = cuda  # one size of picture: the fastest kernels are worth finding
 
-    def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+    def step(scale: Tensor) -> dict[str, Tensor]:
         index = torch.randint(len(frames), (c.batch,), device=device)
         eps = torch.randn(c.batch, config.z_channels, side, side, device=device)
         for parameter in model.parameters():
@@ -104,7 +104,7 @@ def train(
         value = compiled(model, pixels(frames[index], dtype), eps, c)
         value.backward()
         runs.team.average_([p.grad for p in model.parameters() if p.grad is not None])
-        return value.detach(), optimizer.step(scale)
+        return {"loss": value.detach(), "norm": optimizer.step(scale)}
 
     averaged = _channels_last(Autoencoder(config).to(device)).eval()
     kept = {} if start is None else start.state_dict()

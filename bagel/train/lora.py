@@ -179,7 +179,7 @@ def train(checkpoint: Checkpoint, walks: Walks, held_out: Walks, runs: RunConfig
     figures = {"held-out loss before": measure(checkpoint, measured, c.measured)}
     ends: list[float] = []  # of steps, s
 
-    def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+    def step(scale: Tensor) -> dict[str, Tensor]:
         for parameter in optimizer.named.values():
             parameter.grad = None
         total = torch.zeros((), device=device)
@@ -190,7 +190,7 @@ def train(checkpoint: Checkpoint, walks: Walks, held_out: Walks, runs: RunConfig
         runs.team.average_([p.grad for p in optimizer.named.values() if p.grad is not None])
         norm = optimizer.step(scale)
         ends.append(time.monotonic() + 0 * norm.item())  # waits for the card
-        return total, norm
+        return {"loss": total, "norm": norm}
 
     def sample(step: int) -> None:
         save_adapter(out, adapter_of(optimizer.ema_state(), checkpoint.config.language, c.alpha / c.rank), base)

@@ -8,6 +8,7 @@ stacked, so that Muon's Newton-Schulz iteration (Jordan et al. 2024) is a few ba
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -117,6 +118,19 @@ class Optimizer:
         for name, tensor in self.tensors.items():
             tensor.copy_(tensors[name])
         self._write("")
+
+
+def add_gradient_(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
+    """Adds the gradient of `loss` to the parameters' own, or nothing where a number of it is not finite: one bad batch
+    must not end a run. Returns whether it was added, a bool on the device, as a CUDA graph can hold it."""
+    parameters = list(parameters)
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    pairs = [(p, g) for p, g in zip(parameters, found, strict=True) if g is not None]
+    sound = torch.stack(torch._foreach_norm([g for _, g in pairs])).isfinite().all() & loss.isfinite()
+    for parameter, gradient in pairs:
+        gradient = torch.where(sound, gradient, 0)
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    return sound.detach()
 
 
 def _grad(parameter: nn.Parameter) -> Tensor:

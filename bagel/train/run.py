@@ -22,7 +22,8 @@ from bagel.train.optimizer import Optimizer
 from bagel.train.parallel import Team
 from world.files import atomic_path
 
-Step = Callable[[Tensor], tuple[Tensor, Tensor]]  # rate scale -> (loss, gradient norm), all 0-dim on the device
+Step = Callable[[Tensor], dict[str, Tensor]]  # rate scale -> "loss" and what else log.csv tells, 0-dim on the device
+STRIKES = 3  # lines of the log in a row whose loss is not finite, after which a run ends
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[i
     scale = torch.zeros((), device=optimizer.device)
     call = _graphed(step, scale, optimizer) if config.graph and optimizer.device.type == "cuda" else lambda: step(scale)
     began, end = time.monotonic(), config.began + 60 * config.minutes
-    num, saved, spent = 0, began, 0.0
+    num, strikes, saved, spent = 0, 0, began, 0.0
     log_path = config.out / "log.csv" if team.first else Path(os.devnull)
     with _progress(team) as progress, _Log(log_path, resume=start > 0) as log:
         bar = progress.add_task("training", total=max(end - began, 1e-3))
@@ -75,12 +76,15 @@ def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[i
             if done >= 1:
                 break
             scale.fill_(rate(num, done, config))
-            loss, norm = call()
+            told = call()
             num += 1
             if num % config.log_every == 0:
-                row = {"step": start + num, "seconds": round(now - began, 1), "loss": loss.item(), "norm": norm.item()}
-                if not math.isfinite(row["loss"]):
-                    raise FloatingPointError(f"the loss became {row['loss']} at step {start + num}: lower the rates")
+                numbers = {name: value.item() for name, value in told.items()}
+                row = {"step": start + num, "seconds": round(now - began, 1)} | numbers
+                strikes = 0 if math.isfinite(row["loss"]) else strikes + 1
+                if strikes == STRIKES:
+                    since = start + num - (STRIKES - 1) * config.log_every
+                    raise FloatingPointError(f"the loss is {row['loss']} since step {since}: lower the rates")
                 log.write(row)
                 progress.update(bar, completed=now - began, description=f"step {start + num} loss {row['loss']:.4f}")
             if team.first and now - saved > config.save_every:
@@ -101,7 +105,7 @@ def rate(step: int, done: float, config: RunConfig) -> float:
     return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 1 + config.decay) / config.decay)))
 
 
-def _graphed(step: Step, scale: Tensor, optimizer: Optimizer) -> Callable[[], tuple[Tensor, Tensor]]:
+def _graphed(step: Step, scale: Tensor, optimizer: Optimizer) -> Callable[[], dict[str, Tensor]]:
     """The step as one CUDA graph. The warm-up steps run at rate 0 and are undone in the moments by a reload."""
     before = {k: v.clone() for k, v in optimizer.tensors.items()}
     stream = torch.cuda.Stream()
@@ -113,11 +117,11 @@ def _graphed(step: Step, scale: Tensor, optimizer: Optimizer) -> Callable[[], tu
     optimizer.load(before)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL's watchdog asks about events meanwhile
-        loss, norm = step(scale)
+        told = step(scale)
 
-    def replay() -> tuple[Tensor, Tensor]:
+    def replay() -> dict[str, Tensor]:
         graph.replay()
-        return loss, norm
+        return told
 
     return replay
 

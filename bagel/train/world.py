@@ -8,7 +8,7 @@ B windows, P predictions, N tokens a picture, C numbers a token, T rows, D width
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -26,7 +26,7 @@ from bagel.train.autoencoder import pixels
 from bagel.train.data import Walks, poses_to_tell
 from bagel.train.facing import NOWHERE, Facing, num_rows
 from bagel.train.layout import BLOCK, Layout
-from bagel.train.optimizer import Optimizer, OptimizerConfig
+from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_
 from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
@@ -266,18 +266,24 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])
         value, predicted = objective.loss(past, latents[w, at + 1], ids, lengths, c)
         told = (lengths > 0)[..., None, None]  # without its words a prediction is of some other move
-        own[w, at + 1] = torch.where(told, predicted.to(own.dtype), own[w, at + 1])
-        return value if asking is None else value + c.answers * asking()
+        kept = told & predicted.isfinite().all(-1, keepdim=True)
+        own[w, at + 1] = torch.where(kept, predicted.to(own.dtype), own[w, at + 1])
+        return value
 
-    optimizer = Optimizer(model, c.optimizer, _trainable(model, loss))
+    parts = {"loss": (1.0, loss)} | ({} if asking is None else {"answers": (c.answers, asking)})
+    optimizer = Optimizer(model, c.optimizer, _trainable(model, [part for _, part in parts.values()]))
+    skipped = {f"{name} skipped": torch.zeros((), device=device) for name in parts}
 
-    def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+    def step(scale: Tensor) -> dict[str, Tensor]:
         for parameter in model.parameters():
             parameter.grad = None
-        value = loss()
-        value.backward()
-        runs.team.average_([p.grad for p in model.parameters() if p.grad is not None])
-        return value.detach(), optimizer.step(scale)
+        values = {}
+        for name, (weight, part) in parts.items():
+            values[name] = part()
+            sound = add_gradient_(optimizer.named.values(), weight * values[name])
+            skipped[f"{name} skipped"].add_((~sound).float())
+        runs.team.average_([p.grad for p in optimizer.named.values() if p.grad is not None])
+        return {k: v.detach() for k, v in values.items()} | {"norm": optimizer.step(scale)} | skipped
 
     run(step, optimizer, runs, lambda step: sample(step, optimizer))
 
@@ -301,9 +307,10 @@ def _asking(model: Bagel, tokenizer: Tokenizer, walks: Walks, pictures: Tensor, 
     return loss
 
 
-def _trainable(model: Bagel, loss: Callable[[], Tensor]) -> set[str]:
-    """Freezes what takes no part in the loss; the names of the layers' matrices."""
-    loss().backward()
+def _trainable(model: Bagel, losses: Iterable[Callable[[], Tensor]]) -> set[str]:
+    """Freezes what takes no part in the losses; the names of the layers' matrices."""
+    for loss in losses:
+        loss().backward()
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.grad is not None)
     return {n for n, p in model.named_parameters() if p.requires_grad and p.ndim == 2 and ".layers." in n}

@@ -27,12 +27,12 @@ def learn(out: Path, rows: slice | None) -> dict[str, Tensor]:
     with joined() as team:
         mine = rows or slice(32 * team.rank, 32 * team.rank + 32)
 
-        def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+        def step(scale: Tensor) -> dict[str, Tensor]:
             model.zero_grad()
             loss = (model(x[mine]) - x[mine, :4]).square().mean()
             loss.backward()
             team.average_([p.grad for p in model.parameters() if p.grad is not None])
-            return loss.detach(), optimizer.step(scale)
+            return {"loss": loss.detach(), "norm": optimizer.step(scale)}
 
         runs = RunConfig(out, 1.0, time.monotonic(), warmup=5, max_steps=STEPS, log_every=10, team=team)
         assert run(step, optimizer, runs, lambda _: None) == STEPS

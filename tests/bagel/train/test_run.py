@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bagel.train.optimizer import Optimizer, OptimizerConfig, orthogonal
-from bagel.train.run import RunConfig, rate, run
+from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_, orthogonal
+from bagel.train.run import STRIKES, RunConfig, rate, run
 
 
 def setup(seed: int = 0) -> tuple[nn.Module, Optimizer, object]:
@@ -19,11 +19,11 @@ def setup(seed: int = 0) -> tuple[nn.Module, Optimizer, object]:
     x = torch.randn(64, 8)
     target = x[:, :4] * 0.5
 
-    def step(scale: Tensor) -> tuple[Tensor, Tensor]:
+    def step(scale: Tensor) -> dict[str, Tensor]:
         model.zero_grad()
         loss = (model(x) - target).square().mean()
         loss.backward()
-        return loss.detach(), optimizer.step(scale)
+        return {"loss": loss.detach(), "norm": optimizer.step(scale)}
 
     return model, optimizer, step
 
@@ -65,6 +65,35 @@ def test_the_time_limit_ends_a_run(tmp_path: Path) -> None:
     began = time.monotonic()
     run(step, optimizer, RunConfig(tmp_path, 0.01, began), lambda _: None)  # pyright: ignore[reportArgumentType]
     assert time.monotonic() - began < 5
+
+
+def test_a_bad_batch_adds_no_gradient() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    good = layer(torch.ones(1, 2)).sum()
+    assert add_gradient_(layer.parameters(), good)
+    assert layer.weight.grad is not None
+    assert not add_gradient_(layer.parameters(), layer(torch.full((1, 2), torch.inf)).sum() * 0)
+    assert not add_gradient_(layer.parameters(), (layer.weight * 0).sum().sqrt())  # a sound loss, no sound gradient
+    assert layer.weight.grad.tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("bad", [range(10, 30), range(10, 60)])
+def test_a_run_ends_when_its_loss_stays_bad(bad: range, tmp_path: Path) -> None:
+    _, optimizer, step = setup()
+    num = 0
+
+    def sometimes(scale: Tensor) -> dict[str, Tensor]:
+        nonlocal num
+        num += 1
+        told = step(scale)  # pyright: ignore[reportCallIssue]
+        return told | ({"loss": torch.tensor(torch.nan)} if num in bad else {})
+
+    config = RunConfig(tmp_path, 1.0, time.monotonic(), max_steps=80, log_every=10)
+    if len(bad) < STRIKES * 10:
+        assert run(sometimes, optimizer, config, lambda _: None) == 80
+    else:
+        with pytest.raises(FloatingPointError, match="the loss is nan since step 10: lower the rates"):
+            run(sometimes, optimizer, config, lambda _: None)
 
 
 def test_the_rate_warms_up_stays_and_falls_to_nothing() -> None:
