@@ -16,7 +16,7 @@ from bagel.generate import decode_tokens, encode_latent, grid_of
 from bagel.prefill import LatentPicture, prefill
 from bagel.sampler import Velocity
 from bagel.vae import patchify
-from bagel.world_model import BagelWorldModel, poses_along
+from bagel.world_model import BagelWorldModel
 from world.types import Scene, State
 
 WARM_UP = 3  # steps that are not counted
@@ -90,8 +90,7 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
     c = model.checkpoint
     markers, grid = c.tokenizer.image_markers, grid_of(c, state.frame.shape[:2])
     tokens = [torch.from_numpy(memory).float() for memory in state.memory]
-    moves = zip(state.actions, poses_along(state.pose, state.actions), strict=False)
-    words = [model.words(state.scene, action, pose) for action, pose in moves]
+    words = [model.words(state.scene, *move) for move in zip(state.actions, state.origins, strict=True)]
     words.append(words[-1])
     pairs = [[LatentPicture(latent, grid), text] for latent, text in zip(tokens, words, strict=True)]
 

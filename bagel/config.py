@@ -15,7 +15,8 @@ from world.types import Action, Pose
 
 T = TypeVar("T")
 
-HALF = 0.5 + 1e-6  # degrees; angles are reckoned, and their dust must not decide at a half
+HALF = 0.5 + 1e-6  # degrees or cm; poses are reckoned, and their dust must not decide at a half
+FARTHEST = 999  # cm from the middle of a scene that words can tell
 
 
 def _check_numbers(config: Any) -> None:
@@ -125,7 +126,7 @@ class WalkConfig:
 
     `history` counts the pictures in context: they grow up to it, then start again from the newest alone, so that a
     step depends on nothing that its state does not hold. `prompt` names {scene}, {action} (the vocabulary's words) or
-    {instruction} (magnitudes told), and {facing}: where one looks before the action, e.g. "090 +00 045".
+    {instruction} (magnitudes told), and {pose}: where one stands and looks before the action, as `pose_words` say it.
     """
 
     prompt: str = "{instruction}"
@@ -143,36 +144,39 @@ class WalkConfig:
         if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
         try:
-            self.prompt.replace("{facing}", "").format(scene="", action="", instruction="")
+            self.prompt.replace("{pose}", "").format(scene="", action="", instruction="")
         except (LookupError, ValueError):
             raise ValueError(
-                f"prompt may name {{scene}}, {{action}}, {{instruction}} and {{facing}} alone, got {self.prompt!r}"
+                f"prompt may name {{scene}}, {{action}}, {{instruction}} and {{pose}} alone, got {self.prompt!r}"
             ) from None
 
     @property
-    def tells_facing(self) -> bool:
-        """Whether the words say where one looks."""
-        return "{facing}" in self.prompt
+    def tells_pose(self) -> bool:
+        """Whether the words say where one stands and looks."""
+        return "{pose}" in self.prompt
 
-    def without_facing(self) -> WalkConfig:
-        """The same, in words that do not say where one looks."""
-        return replace(self, prompt=self.prompt.replace(" {facing}", "").replace("{facing}", ""))
+    def without_pose(self) -> WalkConfig:
+        """The same, in words that do not say where one stands and looks."""
+        return replace(self, prompt=self.prompt.replace(" {pose}", "").replace("{pose}", ""))
 
     def words(self, scene: str, action: Action, pose: Pose | None) -> str:
-        """The prompt of an action at `pose` (None where nobody knows it: then where one looks is not told); a place
-        without a name leaves no trace of it, nor of where one looks. A typed sentence stays as it is.
+        """The prompt of an action at `pose` (None where nobody knows it: then it is not told); a place without a name
+        leaves no trace of it, nor of the pose. A typed sentence stays as it is.
         """
         if not scene and "{scene}" in self.prompt:
             return action.text
-        prompt = self.prompt if pose else self.without_facing().prompt
-        told = facing(pose) if pose else ""
-        return prompt.format(scene=scene, action=action.text, instruction=instruction(action), facing=told)
+        told = None if pose is None else pose_words(pose)
+        prompt = self.without_pose().prompt if told is None else self.prompt
+        return prompt.format(scene=scene, action=action.text, instruction=instruction(action), pose=told)
 
 
-def facing(pose: Pose) -> str:
-    """Heading, gaze and the object's angle in whole degrees: "090 +00 045"."""
+def pose_words(pose: Pose) -> str | None:
+    """x and y in cm, heading, gaze and the object's angle in degrees: "+125 -040 090 +00 045"; None beyond FARTHEST."""
+    x, y = (math.floor(100 * meters + HALF) for meters in (pose.x, pose.y))
+    if max(abs(x), abs(y)) > FARTHEST:
+        return None
     heading, pitch, turned = (math.floor(angle + HALF) for angle in (pose.yaw, pose.pitch, pose.object_yaw))
-    return f"{heading % 360:03d} {pitch:+03d} {turned % 360:03d}"
+    return f"{x:+04d} {y:+04d} {heading % 360:03d} {pitch:+03d} {turned % 360:03d}"
 
 
 @dataclass(frozen=True)

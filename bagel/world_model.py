@@ -34,10 +34,11 @@ from bagel.transforms import fit, frame_size, resize, to_pixels
 from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
+from world import models
 from world.previews import OnPreview, Progress
 from world.recall import passed, way_back
 from world.settings import PRESETS, SamplerConfig
-from world.types import Action, Frame, Pose, Scene, State, WorldSpec, wrap
+from world.types import Action, Frame, Pose, Scene, State, WorldSpec
 
 MEMO = 128  # states whose context is kept
 ANSWER = 64  # tokens of an answer at most
@@ -64,7 +65,7 @@ class _Window:
     latents: tuple[Tensor, ...]
     frames: tuple[Frame, ...]
     actions: tuple[Action, ...]
-    poses: tuple[Pose, ...]  # before each of the actions, and now; only their angles are meant
+    poses: tuple[Pose | None, ...]  # before each of the actions, and now; all None where some are not known
     key: bytes  # of what stands before the newest picture, in the memo
     recalls: bool  # whether that is a remembered place and not the state's own past
 
@@ -88,6 +89,7 @@ class BagelWorldModel:
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
         dtype = dtype if rounds is checkpoint else "int8"
         self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
+        self._reckon = models.reckon if self.walk.tells_pose else as_if_free
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
 
     @property
@@ -156,8 +158,8 @@ class BagelWorldModel:
         pictures = [self._seen(self._fit(frame)) for frame in frames]
         return chances_of_yes(self.checkpoint, pictures, question).double().cpu().numpy()
 
-    def words(self, scene: Scene, action: Action, pose: Pose) -> Words:
-        """What the model reads of an action at `pose`; nobody knows which way a picture looks."""
+    def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
+        """What the model reads of an action at `pose`; nobody knows from where a picture was taken."""
         known = pose if scene.simulated else None
         return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, known)))
 
@@ -228,12 +230,14 @@ class BagelWorldModel:
         """The state with one frame more, or with it alone where the context was full."""
         first = len(window.frames) - 1 if window.recalls else 0
         own = slice(first, None) if len(window.frames) - first < self.walk.history else slice(0)
+        actions = (*window.actions[own], action) if window.frames[own] else ()
         return replace(
             window.state,
             frames=(*window.frames[own], frame),
-            actions=(*window.actions[own], action) if window.frames[own] else (),
+            actions=actions,
+            origins=tuple(pose for pose in window.poses[len(window.poses) - len(actions) :] if pose is not None),
             memory=(*(latent.half().cpu().numpy() for latent in window.latents[own]), tokens.cpu().numpy()),
-            pose=window.state.pose.moved(action),
+            pose=self._reckon(window.state.scene, window.state.pose, action),
             step=window.state.step + 1,
             whole=False,
             places=passed(window.state, action, frame) if self.walk.recall else (),
@@ -244,7 +248,7 @@ class BagelWorldModel:
         windows, pairs = [], []
         for state, action in zip(states, actions, strict=True):
             frames, between, memory = state.frames, state.actions, state.memory or (None,) * len(state.frames)
-            key, recalled = state.digest(), way_back(state, action)
+            key, recalled = state.digest(), way_back(state, action, self._reckon)
             if recalled is not None:
                 key = hashlib.blake2b(repr((state.scene.name, recalled[1])).encode(), key=recalled[0].digest).digest()
                 frames, between, memory = frames[-1:], (), memory[-1:]
@@ -253,8 +257,12 @@ class BagelWorldModel:
                     frames, between, memory = (place.frame, *frames), (move,), (None, *memory)
             elif len(frames) > self.walk.history and not state.whole:
                 frames, between, memory = frames[-1:], (), memory[-1:]
-            # A place's own pose and not the reckoned one, which may be near it alone: the memo knows only the place.
-            poses = (recalled[0].pose, state.pose) if recalled is not None else poses_along(state.pose, between)
+            poses: tuple[Pose | None, ...] = (*(state.origins if between else ()), state.pose)
+            if recalled is not None:
+                # A place's own pose and not the reckoned one, which may be near it: the memo knows only the place.
+                poses = (recalled[0].pose, state.pose)
+            elif len(poses) <= len(between):
+                poses = (None,) * (len(between) + 1)
             frames = tuple(map(self._fit, frames))
             windows.append(_Window(state, (), frames, between, poses, key, recalled is not None))
             pairs += zip(windows[-1].frames, memory, strict=True)
@@ -305,16 +313,6 @@ class BagelWorldModel:
 
     def _fit(self, frame: Frame) -> Frame:
         return fit(frame, self.checkpoint.config)
-
-
-def poses_along(pose: Pose, actions: Sequence[Action]) -> tuple[Pose, ...]:
-    """Where one looked before each of the actions that led to `pose`, and `pose`: their angles, not where one stood."""
-    poses = [pose]
-    for action in reversed(actions):
-        yaw, turned = wrap(pose.yaw - action.yaw), wrap(pose.object_yaw - action.object_yaw)
-        pose = replace(pose, yaw=yaw, pitch=pose.pitch - action.pitch, object_yaw=turned)
-        poses.append(pose)
-    return tuple(reversed(poses))
 
 
 def _noise(seed: int, step: int, shape: tuple[int, int]) -> Tensor:

@@ -43,7 +43,7 @@ def words(args: argparse.Namespace) -> int:
 
 def autoencoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
-    device = str(choose_device(args.device))
+    device = _device(args)
     _, _, tokenizer, config = build(args.config)
     with joined() as team, _walks(args, config, team) as (walks, held_out):
         c = ae_training.AutoencoderTraining(**({"batch": args.batch} if args.batch else {}))
@@ -59,7 +59,7 @@ def autoencoder(args: argparse.Namespace) -> int:
 
 def decoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
-    device = str(choose_device(args.device))
+    device = _device(args)
     checkpoint = load(_source(args), "cpu", torch.float32)
     with joined() as team, _walks(args, checkpoint.config, team) as (walks, held_out):
         gentle = OptimizerConfig(muon_lr=2e-3, adam_lr=4e-4, betas=(0.9, 0.99), ema=0.999)
@@ -81,14 +81,14 @@ def world(args: argparse.Namespace) -> int:
 
 def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
-    device = str(choose_device(args.device))
+    device = _device(args)
     checkpoint = load(_source(args), device, torch.float32)
     walk = checkpoint.config.walk
     walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:
         walk = dataclasses.replace(walk, ask=True)  # it learns to answer as well
     else:
-        walk = walk.without_facing()  # nobody knows where one looked
+        walk = walk.without_pose()  # nobody knows where one stood
     checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     checkpoint.model.config = checkpoint.config
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
@@ -123,7 +123,7 @@ def lora(args: argparse.Namespace) -> int:
 
 def _lora(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
-    device = str(choose_device(args.device))
+    device = _device(args)
     is_random = args.model.partition(":")[0] == "7b"
     base = args.model if is_random else str(directory_of(args.model))
     checkpoint = random_checkpoint(config_of(args.model), device) if is_random else load(base, device)
@@ -137,6 +137,13 @@ def _lora(args: argparse.Namespace, team: Team) -> int:
         print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         print(f"wrote {args.out}; walk with it: python play.py --model '{base}?lora={args.out}' --scene photo.jpg")
     return 0
+
+
+def _device(args: argparse.Namespace) -> str:
+    """Where to train. Not with cuDNN's attention, whose backward gives nan now and then on an H100 (pytorch issue
+    196678): questions, which the ViT looks at 64 patches for, ended two runs so."""
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return str(choose_device(args.device))
 
 
 def _run_config(args: argparse.Namespace, began: float, part: str, team: Team) -> RunConfig:

@@ -26,6 +26,7 @@ from world.types import NamingWorld, State
 from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
+_ARRAYS = ("frames", "actions", "poses", "sights", "starts")
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
 
@@ -59,8 +60,8 @@ class DataConfig:
 class Walks:
     """W walks of L frames through the places `names`, with one of the actions `wordings` between two frames.
 
-    What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], and sights
-    [W, L, T, 3] of the T things that one may ask about.
+    What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], sights
+    [W, L, T, 3] of the T things that one may ask about, and the names [W] of the starts.
     """
 
     names: tuple[str, ...]
@@ -70,6 +71,7 @@ class Walks:
     scenes: NDArray[np.int64]  # [W] into names
     poses: NDArray[np.float32] | None = None  # x, y, yaw, pitch, object_yaw
     sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance
+    starts: NDArray[np.str_] | None = None
 
 
 def poses_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
@@ -77,12 +79,12 @@ def poses_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
 
     Raises ValueError where nobody knows them.
     """
-    if not walk.tells_facing:
+    if not walk.tells_pose:
         return None
     if walks.poses is None:
         raise ValueError(
-            f"the words {walk.prompt!r} tell where one looks, which recorded walks do not know: "
-            'take {facing} out of "prompt" in bagel_config.json'
+            f"the words {walk.prompt!r} tell where one stands, which recorded walks do not know: "
+            'take {pose} out of "prompt" in bagel_config.json'
         )
     return walks.poses
 
@@ -93,7 +95,8 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     Raises ModelError when the world is no true world.
     """
     done = directory / "walks.json"
-    if done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
+    there = all((directory / f"{name}.npy").exists() for name in _ARRAYS)
+    if there and done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
         return _open(config, directory)
     directory.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
@@ -105,6 +108,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     ):
         np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, (config.num_walks, config.length, *tail))
     np.save(directory / "actions.npy", np.zeros((config.num_walks, config.length - 1), np.int64))
+    np.save(directory / "starts.npy", np.zeros(config.num_walks, "U32"))
     tasks = [(config, directory, i) for i in range(0, config.num_walks, CHUNK)]
     if workers <= 1:
         for _ in track(map(_walk_chunk, tasks), "walks", total=len(tasks)):
@@ -124,8 +128,7 @@ def _open(config: DataConfig, directory: Path) -> Walks:
 
 
 def _arrays(directory: Path, mode: Literal["r+", "c"]) -> dict[str, NDArray[Any]]:
-    names = ("frames", "actions", "poses", "sights")
-    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in names}
+    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in _ARRAYS}
 
 
 _worlds: dict[str, NamingWorld] = {}  # one a process: its renderer is costly to make
@@ -177,6 +180,7 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         arrays["frames"][index] = np.stack([s.frame for s in states])
         arrays["poses"][index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
         arrays["actions"][index] = moves
+        arrays["starts"][index] = state.scene.starts[0].name
         arrays["sights"][index] = _sights(_world(config.world), states)
 
 

@@ -33,15 +33,16 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
     table = [understand(words[0], vocabulary()) for words in walks.wordings]
     moves = [[table[a] for a in row] for row in walks.actions]
     poses = [Pose()] * len(moves) if walks.poses is None else [Pose(*pose) for pose in walks.poses[:, 0].tolist()]
+    starts = ["start"] * len(moves) if walks.starts is None else walks.starts.tolist()
     states = [
         State(
-            Scene(walks.names[s], "", (Start("start", pose, frames[0]),), simulated=walks.poses is not None),
+            Scene(walks.names[s], "", (Start(start, pose, frames[0]),), simulated=walks.poses is not None),
             (frames[0],),
             (),
             pose,
             i,
         )
-        for i, (s, frames, pose) in enumerate(zip(walks.scenes, walks.frames, poses, strict=True))
+        for i, (s, frames, start, pose) in enumerate(zip(walks.scenes, walks.frames, starts, poses, strict=True))
     ]
     dreams: list[list[Frame]] = [[state.frame] for state in states]
     for t in range(steps):

@@ -24,9 +24,9 @@ from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.train.autoencoder import pixels
 from bagel.train.data import Walks, poses_to_tell
-from bagel.train.facing import NOWHERE, Facing, num_rows
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_
+from bagel.train.poses import NOWHERE, PoseWords, num_rows
 from bagel.train.questions import Answering, Questions, present
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
@@ -45,10 +45,10 @@ Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names a
 
 @dataclass(frozen=True)
 class WorldTraining:
-    """Shares are of predictions, except `noisy` (of clean pictures) and `drop_facing` (of windows)."""
+    """Shares are of predictions, except `noisy` (of clean pictures) and `drop_pose` (of windows)."""
 
     batch: int = 64
-    words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of a facing)
+    words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of a pose)
     shift: float = 3.0  # of the drawn times
     uniform: float = 0.5  # share of times drawn uniformly; the others are logit-normal
     pure: float = 0.35  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
@@ -57,7 +57,7 @@ class WorldTraining:
     own: float = 1.0  # the most of a window's clean pictures that are the model's own; each window draws its share
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
-    drop_facing: float = 0.1  # share of windows whose texts do not tell where one looks
+    drop_pose: float = 0.1  # share of windows whose texts do not tell where one stands
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 64  # asked at each step
     answers: float = 0.05  # weight of the cross entropy of their answers
@@ -67,7 +67,7 @@ class WorldTraining:
 def with_room(
     c: WorldTraining, tokenizer: Tokenizer, wordings: Sequence[Sequence[str]], walk: WalkConfig
 ) -> WorldTraining:
-    """Slots long enough for the longest of the sentences, and for where one looks where `walk` tells it.
+    """Slots long enough for the longest of the sentences, and for a pose where `walk` tells it.
 
     Raises ValueError where a sentence is too long to be a move.
     """
@@ -81,7 +81,7 @@ def with_room(
 class Phrases:
     """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length.
 
-    Where one looks is put in when they are drawn. Where the place's name makes a text too long for `words` rows, both
+    Poses are put in when they are drawn. Where the place's name makes a text too long for `words` rows, both
     are left out.
     """
 
@@ -89,13 +89,13 @@ class Phrases:
         scenes, wordings = said
         most = max(2, *map(len, wordings))
         texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in wordings for k in range(most)]
-        self.facing = Facing(tokenizer, walk, device) if walk.tells_facing else None
+        self.poses = PoseWords(tokenizer, walk, device) if walk.tells_pose else None
         more = num_rows(tokenizer, walk)
         rows, places = [], []
         for scene, phrase in texts:
             action = understand(phrase, vocabulary())
             row = tokenizer.prompt(walk.words(scene, action, None))
-            place = NOWHERE if self.facing is None else self.facing.place(scene, action)
+            place = NOWHERE if self.poses is None else self.poses.place(scene, action)
             if len(row) + (0 if place == NOWHERE else more) > words:
                 row, place = tokenizer.prompt(phrase), NOWHERE
             rows.append(row)
@@ -107,10 +107,10 @@ class Phrases:
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self.ids = torch.tensor([row + [0] * (words - len(row)) for row in rows], device=device)
 
-    def draw(self, scenes: Tensor, moves: Tensor, angles: Tensor | None, c: WorldTraining) -> tuple[Tensor, Tensor]:
+    def draw(self, scenes: Tensor, moves: Tensor, poses: Tensor | None, c: WorldTraining) -> tuple[Tensor, Tensor]:
         """Texts for scenes [B] and moves [B, P]: ids [B, P, words] and rows [B, P], 0 where dropped.
 
-        angles: yaw, pitch and object_yaw before the moves [B, P, 3], degrees; None where the words do not tell them.
+        poses: x, y (m), yaw, pitch and object_yaw (degrees) before the moves [B, P, 5]; None where words tell none.
         """
 
         def chance(share: float) -> Tensor:
@@ -122,10 +122,10 @@ class Phrases:
         wording = torch.where(chance(c.other_words), other, 0)
         index = (scene * num_moves + moves) * num_wordings + wording
         ids, lengths = self.ids[index], self.lengths[index]
-        if self.facing is not None:
-            assert angles is not None, "the words tell where one looks"
-            silent = torch.rand(len(moves), 1, device=moves.device) < c.drop_facing
-            ids, lengths = self.facing.put(ids, lengths, torch.where(silent, NOWHERE, self.places[index]), angles)
+        if self.poses is not None:
+            assert poses is not None, "the words tell where one stands"
+            silent = torch.rand(len(moves), 1, device=moves.device) < c.drop_pose
+            ids, lengths = self.poses.put(ids, lengths, torch.where(silent, NOWHERE, self.places[index]), poses)
         return ids, torch.where(chance(c.drop_words), 0, lengths)
 
 
@@ -245,8 +245,8 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     pictures = to_device(walks.frames, device)
     latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
     moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes))
-    poses = poses_to_tell(walks, model.config.walk)
-    angles = None if poses is None else torch.from_numpy(np.array(poses[..., 2:5])).to(device)
+    told = poses_to_tell(walks, model.config.walk)
+    poses = None if told is None else torch.from_numpy(np.array(told)).to(device)
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
@@ -260,7 +260,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
-        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at], None if angles is None else angles[w, at], c)
+        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at], None if poses is None else poses[w, at], c)
         share = c.own * torch.rand(c.batch, 1, device=device)
         replaced = torch.rand(at.shape, device=device) < share
         past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])

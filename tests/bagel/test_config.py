@@ -40,23 +40,23 @@ def test_a_model_without_walk_settings_reads_instructions_and_ours_reads_the_voc
 @pytest.mark.parametrize(
     ("pose", "told"),
     [
-        (Pose(yaw=90.0, object_yaw=45.0), "090 +00 045"),
-        (Pose(yaw=-90.0, pitch=-10.0, object_yaw=-0.4), "270 -10 000"),
-        (Pose(yaw=-0.5, pitch=-0.4, object_yaw=-180.0), "000 +00 180"),
-        (Pose(yaw=44.5 - 1e-9, pitch=19.5 + 1e-9, object_yaw=-0.6), "045 +20 359"),
+        (Pose(1.25, -0.4, 90.0, object_yaw=45.0), "+125 -040 090 +00 045"),
+        (Pose(-0.004, 9.994, -90.0, -10.0, -0.4), "+000 +999 270 -10 000"),
+        (Pose(yaw=-0.5, pitch=-0.4, object_yaw=-180.0), "+000 +000 000 +00 180"),
+        (Pose(0.325 - 1e-10, 0.0, 44.5 - 1e-9, 19.5 + 1e-9, -0.6), "+033 +000 045 +20 359"),
     ],
 )
-def test_words_may_tell_where_one_looks(pose: Pose, told: str) -> None:
-    walk = WalkConfig(prompt="{scene} {facing}: {action}")
+def test_words_may_tell_where_one_stands(pose: Pose, told: str) -> None:
+    walk = WalkConfig(prompt="{scene} {pose}: {action}")
     assert walk.words("gallery", vocabulary()[3], pose) == f"gallery {told}: turn left"
     assert walk.words("", vocabulary()[3], pose) == "turn left"
-    assert walk.without_facing().words("gallery", vocabulary()[3], pose) == "gallery: turn left"
-    assert walk.words("gallery", vocabulary()[3], None) == "gallery: turn left"
+    for silent, known in ((walk.without_pose(), pose), (walk, None), (walk, Pose(x=-9.996)), (walk, Pose(y=9.996))):
+        assert silent.words("gallery", vocabulary()[3], known) == "gallery: turn left"
 
 
-@pytest.mark.parametrize("prompt", ["{place}: {action}", "{facing:9}", "{facing", "{}"])
+@pytest.mark.parametrize("prompt", ["{place}: {action}", "{pose:9}", "{pose", "{}"])
 def test_a_prompt_of_unknown_names_is_refused(prompt: str) -> None:
-    with pytest.raises(ValueError, match=r"\{instruction\} and \{facing\} alone"):
+    with pytest.raises(ValueError, match=r"\{instruction\} and \{pose\} alone"):
         WalkConfig(prompt=prompt)
 
 

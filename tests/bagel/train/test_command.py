@@ -24,7 +24,7 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     shared = ["--out", str(out), "--minutes", "5", "--scenes", "tabletop", "--walks", "2", "--workers", "1"]
     shared += ["--data", str(walks), "--batch", "2", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "20", "--config", str(config)]) == 0
-    compass = "{scene} {facing}: {action}"
+    compass = "{scene} {pose}: {action}"
     assert main(["train", "world", *shared, "--max-steps", "60", "--prompt", compass]) == 0
     figures = json.loads((out / "run" / "ae" / "autoencoder.json").read_text())
     assert figures["step"] == 20

@@ -11,7 +11,7 @@ from bagel.prefill import LatentPicture, Words, prefill
 from bagel.sampler import Velocity
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
-from bagel.train.facing import Facing
+from bagel.train.poses import PoseWords
 from bagel.train.layout import Layout
 from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, with_room
 from bagel.weights import Checkpoint
@@ -20,7 +20,7 @@ from world.types import Action, Pose, vocabulary
 from world.words import understand
 
 GRID = (2, 2)
-COMPASS = "{scene} {facing}: {action}"
+COMPASS = "{scene} {pose}: {action}"
 SCENES = ("studio", "gallery", "tabletop")
 TEXTS = ("turn left", "", "rotate the object right")
 
@@ -66,57 +66,57 @@ def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
 
 
 def compass(prompt: str, c: WorldTraining) -> tuple[Tokenizer, WalkConfig, Phrases, WorldTraining]:
-    """The shipped model's words, telling where one looks as in `prompt`."""
+    """The shipped model's words, telling where one stands as in `prompt`."""
     tokenizer, walk = Tokenizer.from_directory(TINY), dataclasses.replace(read_config(TINY).walk, prompt=prompt)
     c = with_room(c, tokenizer, tuple(PHRASES.values()), walk)
     return tokenizer, walk, Phrases(tokenizer, walk, (SCENES, tuple(PHRASES.values())), c.words, "cpu"), c
 
 
-@pytest.mark.parametrize("prompt", [COMPASS, "{action} {facing}, {scene}", "{scene}: {action}"])
-def test_what_is_drawn_is_what_a_walk_says_wherever_one_looks(prompt: str) -> None:
-    plain = WorldTraining(words=20, drop_words=0, drop_scene=0, other_words=0, drop_facing=0)
+@pytest.mark.parametrize("prompt", [COMPASS, "{action} {pose}, {scene}", "{scene}: {action}"])
+def test_what_is_drawn_is_what_a_walk_says_wherever_one_stands(prompt: str) -> None:
+    plain = WorldTraining(words=20, drop_words=0, drop_scene=0, other_words=0, drop_pose=0)
     tokenizer, walk, phrases, c = compass(prompt, plain)
     generator = torch.Generator().manual_seed(0)
     scenes = torch.randint(len(SCENES), (64,), generator=generator)
     moves = torch.randint(len(PHRASES), (64, 7), generator=generator)
-    angles = (torch.rand(64, 7, 3, generator=generator) * 2 - 1) * torch.tensor([180.0, 60.0, 180.0])
-    angles[::2] = (angles[::2] * 2).round() / 2  # many at a half
+    poses = (torch.rand(64, 7, 5, generator=generator) * 2 - 1) * torch.tensor([10.5, 8.0, 180.0, 60.0, 180.0])
+    poses[::2] = (poses[::2] * 2).round() / 2  # many at a half
+    poses[1::4, :, :2] = (poses[1::4, :, :2] * 200).round() / 200
     wordings = list(PHRASES.values())
-    ids, lengths = phrases.draw(scenes, moves, angles, c)
+    ids, lengths = phrases.draw(scenes, moves, poses, c)
     for i in range(64):
         for j in range(7):
-            yaw, pitch, object_yaw = angles[i, j].tolist()
             action = understand(wordings[moves[i, j]][0], vocabulary())
-            text = walk.words(SCENES[scenes[i]], action, Pose(0.0, 0.0, yaw, pitch, object_yaw))
+            text = walk.words(SCENES[scenes[i]], action, Pose(*poses[i, j].tolist()))
             assert ids[i, j, : lengths[i, j]].tolist() == tokenizer.prompt(text)
 
 
-def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_one_looks() -> None:
-    c = WorldTraining(drop_words=0, drop_scene=0, other_words=0, drop_facing=0.5)
+def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_one_stands() -> None:
+    c = WorldTraining(drop_words=0, drop_scene=0, other_words=0, drop_pose=0.5)
     tokenizer, _, phrases, c = compass(COMPASS, c)
     scenes, moves = torch.ones(40, dtype=torch.long), torch.full((40, 2), 3)
-    angles = torch.tensor([90.0, -10.0, 45.0]).expand(40, 2, 3)
+    poses = torch.tensor([1.25, -0.4, 90.0, -10.0, 45.0]).expand(40, 2, 5)
 
     def read(c: WorldTraining) -> list[tuple[str, ...]]:
-        ids, lengths = phrases.draw(scenes, moves, angles, c)
+        ids, lengths = phrases.draw(scenes, moves, poses, c)
         rows = zip(ids.flatten(0, 1), lengths.flatten(), strict=True)
         texts = [tokenizer.decode(row[1 : n - 1].tolist()) for row, n in rows]
         return list(zip(texts[::2], texts[1::2], strict=True))
 
-    whole, without = ("gallery 090 -10 045: turn left",) * 2, ("gallery: turn left",) * 2
+    whole, without = ("gallery +125 -040 090 -10 045: turn left",) * 2, ("gallery: turn left",) * 2
     assert set(read(c)) == {whole, without}  # of a window all or none
-    assert set(read(dataclasses.replace(c, drop_facing=1.0))) == {without}
+    assert set(read(dataclasses.replace(c, drop_pose=1.0))) == {without}
     assert set(read(dataclasses.replace(c, drop_scene=1.0))) == {("turn left",) * 2}
 
 
 def test_numbers_that_cannot_be_put_in_are_refused() -> None:
     with pytest.raises(ValueError, match="joins the numbers of"):
-        compass("{scene}, ({facing}): {action}", WorldTraining())
+        compass("{scene}, ({pose}): {action}", WorldTraining())
     tokenizer = Tokenizer.from_directory(TINY)
     encode = tokenizer.encode
     tokenizer.encode = lambda text: encode(text.replace(" 100", " 1"))
     with pytest.raises(ValueError, match="must split digits"):
-        Facing(tokenizer, dataclasses.replace(read_config(TINY).walk, prompt=COMPASS), "cpu")
+        PoseWords(tokenizer, dataclasses.replace(read_config(TINY).walk, prompt=COMPASS), "cpu")
 
 
 def test_a_text_that_does_not_fit_is_refused(checkpoint: Checkpoint) -> None:

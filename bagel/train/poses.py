@@ -1,4 +1,4 @@
-"""Where one looks, put into texts on the device: angles are too many for a table of texts, few enough for their parts.
+"""Where one stands and looks, put into texts on the device: poses are too many for a table, few enough for their parts.
 
 B windows, P predictions, W rows a text, R rows of what is put in.
 """
@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bagel.config import HALF, WalkConfig, facing
+from bagel.config import FARTHEST, HALF, WalkConfig, pose_words
 from bagel.tokenizer import Tokenizer
 from world.types import Action, Pose
 
@@ -20,25 +20,26 @@ STEEPEST = 89  # degrees up or down
 
 
 def num_rows(tokenizer: Tokenizer, walk: WalkConfig) -> int:
-    """R: rows that the words take for where one looks, 0 where they do not say it."""
-    return len(tokenizer.encode(f" {facing(Pose())}")) if walk.tells_facing else 0
+    """R: rows that the words take for a pose, 0 where they do not tell it."""
+    return len(tokenizer.encode(f" {pose_words(Pose())}")) if walk.tells_pose else 0
 
 
-class Facing:
-    """The parts of " 090 +00 045" as tables of ids, a row for each whole degree.
+class PoseWords:
+    """The parts of " +125 -040 090 +00 045" as tables of ids, a row for each whole centimeter or degree.
 
     Raises ValueError where the tokenizer makes more or less of some numbers than of others.
     """
 
     def __init__(self, tokenizer: Tokenizer, walk: WalkConfig, device: str) -> None:
         self.tokenizer, self.walk = tokenizer, walk
-        self.before = replace(walk, prompt=walk.prompt.partition(" {facing}")[0])
+        self.before = replace(walk, prompt=walk.prompt.partition(" {pose}")[0])
         self.rows = num_rows(tokenizer, walk)
+        self.distances = self._table(f" {cm:+04d}" for cm in range(-FARTHEST, FARTHEST + 1)).to(device)
         self.angles = self._table(f" {degrees:03d}" for degrees in range(360)).to(device)
         self.pitches = self._table(f" {degrees:+03d}" for degrees in range(-STEEPEST, STEEPEST + 1)).to(device)
 
     def place(self, scene: str, action: Action) -> int:
-        """Before which row of the text without it the facing stands; NOWHERE where it is not told.
+        """Before which row of the text without it the pose stands; NOWHERE where it is not told.
 
         Raises ValueError where the tokenizer reads what stands beside it otherwise then.
         """
@@ -47,19 +48,23 @@ class Facing:
         if text == plain:
             return NOWHERE
         place, row = len(prompt(self.before.words(scene, action, pose))) - 1, prompt(plain)
-        if [*row[:place], *self.tokenizer.encode(f" {facing(pose)}"), *row[place:]] != prompt(text):
+        if [*row[:place], *self.tokenizer.encode(f" {pose_words(pose)}"), *row[place:]] != prompt(text):
             raise ValueError(
                 f"the tokenizer joins the numbers of {text!r} to what stands beside them: "
-                "name {facing} once, after a word and a blank, and a mark after it"
+                "name {pose} once, after a word and a blank, and a mark after it"
             )
         return place
 
-    def put(self, ids: Tensor, lengths: Tensor, places: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
-        """Texts ids [B, P, W] and their rows [B, P] with the angles [B, P, 3] (degrees) told at `places` [B, P]."""
-        heading, pitch, turned = (angles.double() + HALF).floor().long().unbind(-1)
+    def put(self, ids: Tensor, lengths: Tensor, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts ids [B, P, W] and their rows [B, P] with the poses [B, P, 5] (m, degrees) told at `places` [B, P]."""
+        x, y = (100 * poses[..., :2].double() + HALF).floor().long().unbind(-1)
+        heading, pitch, turned = (poses[..., 2:].double() + HALF).floor().long().unbind(-1)
         pitch = pitch.clamp(-STEEPEST, STEEPEST) + STEEPEST
-        told = torch.cat((self.angles[heading % 360], self.pitches[pitch], self.angles[turned % 360]), -1)  # [B, P, R]
-        size = (places != NOWHERE) * self.rows
+        near = torch.maximum(x.abs(), y.abs()) <= FARTHEST
+        x, y = (cm.clamp(-FARTHEST, FARTHEST) + FARTHEST for cm in (x, y))
+        parts = (self.distances[x], self.distances[y], self.angles[heading % 360], self.pitches[pitch])
+        told = torch.cat((*parts, self.angles[turned % 360]), -1)  # [B, P, R]
+        size = ((places != NOWHERE) & near) * self.rows
         column = torch.arange(ids.shape[-1], device=ids.device)
         at = column - places[..., None]  # [B, P, W]
         text = ids.gather(-1, torch.where(at < 0, column, column - size[..., None]).clamp(min=0))
@@ -69,5 +74,5 @@ class Facing:
     def _table(self, texts: Iterable[str]) -> Tensor:
         rows = [self.tokenizer.encode(text) for text in texts]
         if len({len(row) for row in rows}) > 1:
-            raise ValueError("some angles are longer than others in tokens: the tokenizer must split digits")
+            raise ValueError("some numbers are longer than others in tokens: the tokenizer must split digits")
         return torch.tensor(rows)
