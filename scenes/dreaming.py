@@ -43,6 +43,7 @@ class CopyLastFrame:
                 actions=(action,),
                 pose=state.pose.moved(action),
                 step=state.step + 1,
+                origins=(state.pose,),
             )
             for state, action in zip(states, actions, strict=True)
         ]

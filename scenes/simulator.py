@@ -83,6 +83,7 @@ class SimulatorWorld:
                 step=state.step + 1,
                 memory=(),
                 places=(),
+                origins=_origins(state),
             )
             for state, action, frame, pose in zip(states, actions, frames, poses, strict=True)
         ]
@@ -190,6 +191,11 @@ def has_layouts(scene: Scene) -> bool:
 def held_out(scene: Scene, index: int) -> int:
     """The held-out seed with that index; where the scene has layouts, each is of another one."""
     return HELD_OUT + index * (LAYOUT_SEEDS if has_layouts(scene) else 1)
+
+
+def _origins(state: State) -> tuple[Pose, ...]:
+    """Where the actions began after one more from `state`; none where those of `state` are not all known."""
+    return (*state.origins, state.pose)[-(HISTORY - 1) :] if len(state.origins) == len(state.actions) else ()
 
 
 def _how(scene: Scene) -> dict[str, Any]:

@@ -142,7 +142,8 @@ def _before(i: int, tree: Mapping[int, View], begun: State, made: Mapping[int, F
     context = branch if branch[0] == 0 else [0, *branch]
     actions = tuple(_told(motion(poses[a], poses[b]), begun.scene) for a, b in pairwise(context))
     frames = tuple(made[j] for j in context)
-    return replace(begun, frames=frames, actions=actions, pose=poses[context[-1]], step=i, whole=True)
+    *origins, pose = (poses[j] for j in context)
+    return replace(begun, frames=frames, actions=actions, pose=pose, step=i, whole=True, origins=tuple(origins))
 
 
 def _told(action: Action, scene: Scene) -> Action:

@@ -138,7 +138,13 @@ class EngineWorldModel:
         edit = self._edit_by_form if self._address.route == "edits" else self._edit_by_chat
         frame = self._fitted(edit(state, prompt, key), state.frame)
         return replace(
-            state, frames=(frame,), actions=(), memory=(), pose=state.pose.moved(action), step=state.step + 1
+            state,
+            frames=(frame,),
+            actions=(),
+            memory=(),
+            origins=(),
+            pose=state.pose.moved(action),
+            step=state.step + 1,
         )
 
     def _edit_by_form(self, state: State, prompt: str, key: str) -> Frame:

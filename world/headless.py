@@ -78,7 +78,7 @@ class HeadlessWalk:
             step = self._session.plan.steps[i]
             before = self.scores[step.parent], self._states[step.parent]
             self.scores.append(self._quest.after(*before, step.action, state))
-        self._states.append(replace(state, frames=state.frames[-1:], actions=(), memory=(), places=()))
+        self._states.append(replace(state, frames=state.frames[-1:], actions=(), memory=(), places=(), origins=()))
 
 
 class Replay:
@@ -94,7 +94,7 @@ class Replay:
         """One step further; at most as many as the session has."""
         state = next(self._steps)
         self.comparison = self.comparison.with_frame(self._session, len(self._states), state.frame)
-        self._states.append(replace(state, frames=state.frames[-1:], actions=(), memory=(), places=()))
+        self._states.append(replace(state, frames=state.frames[-1:], actions=(), memory=(), places=(), origins=()))
 
     def finish(self, out: Path) -> dict[str, Path]:
         """Writes video, sheet and log; their paths by what they are."""

@@ -65,6 +65,7 @@ class Panorama:
             actions=(*state.actions, action)[-(_HISTORY - 1) :],
             pose=pose,
             step=state.step + 1,
+            origins=(),
         )
 
 

@@ -197,4 +197,4 @@ class Quest:
 
 def _slim(state: State) -> State:
     """What rules look at."""
-    return replace(state, frames=state.frames[-1:], actions=(), memory=(), places=())
+    return replace(state, frames=state.frames[-1:], actions=(), memory=(), places=(), origins=())

@@ -78,4 +78,4 @@ def again(model: WorldModel, session: Session) -> Iterator[State]:
 def given(state: State, frame: Frame, pose: Pose) -> State:
     """The state that goes on from a picture from elsewhere, fitted to the size of the state's own."""
     frame = resized(frame, (state.frame.shape[1], state.frame.shape[0]))
-    return replace(state, frames=(frame,), actions=(), pose=pose, memory=(), places=())
+    return replace(state, frames=(frame,), actions=(), pose=pose, memory=(), places=(), origins=())

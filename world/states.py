@@ -22,6 +22,7 @@ def save_states(path: str | Path, states: Sequence[State], note: str = "") -> No
         {"actions": [asdict(a) for a in s.actions], "pose": astuple(s.pose), "seed": s.seed, "step": s.step}
         | {"frames": len(s.frames), "memory": len(s.memory)}
         | {"places": [(place.name, astuple(place.pose)) for place in s.places]}
+        | {"origins": [astuple(origin) for origin in s.origins]}
         for s in states
     ]
     arrays: dict[str, Any] = {"told": np.array(json.dumps({"note": note, "states": rows}))}
@@ -50,6 +51,7 @@ def load_states(path: str | Path, scene: Scene) -> tuple[list[State], str]:
                         Start(name, Pose(*pose), arrays[f"place {i} {k}"])
                         for k, (name, pose) in enumerate(row["places"])
                     ),
+                    origins=tuple(Pose(*origin) for origin in row.get("origins", ())),  # none in older files
                 )
                 for i, row in enumerate(told["states"])
             ]

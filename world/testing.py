@@ -157,6 +157,20 @@ def _check_memory(walk: _Walk) -> None:
         )
 
 
+def _check_origins(walk: _Walk) -> None:
+    for t, state in enumerate(walk.states):
+        num_origins, num_actions = len(state.origins), len(state.actions)
+        _require(
+            num_origins in (0, num_actions),
+            f"step {t} holds {num_actions} actions and {num_origins} origins: one an action, or none at all",
+        )
+        began = tuple(earlier.pose for earlier in walk.states[t - num_actions : t])
+        _require(
+            state.origins in ((), began),
+            f"step {t} has its actions begin at {state.origins}, and they began at {began}: keep each pose",
+        )
+
+
 def _check_pose(walk: _Walk) -> None:
     if "pose" in walk.model.spec.supports:
         return
@@ -304,6 +318,7 @@ CHECKS: dict[str, Callable[[_Walk], None]] = {
     "frames": _check_frames,
     "window": _check_window,
     "memory": _check_memory,
+    "origins": _check_origins,
     "pose": _check_pose,
     "step_repeats": _check_step_repeats,
     "batch": _check_batch,

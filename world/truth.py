@@ -127,7 +127,8 @@ class TruthBeside:
                 [frame] = self._world.view(scene, [w.pose])
                 state = State(scene, (frame,), (), w.pose, seed)
             states[w.node] = state
-            found.append((w.node, replace(state, frames=state.frames[-1:], actions=()), self._compared(w, state)))
+            newest = replace(state, frames=state.frames[-1:], actions=(), origins=())
+            found.append((w.node, newest, self._compared(w, state)))
         return found
 
     def _compared(self, wanted: _Wanted, state: State) -> Likeness | None:

@@ -127,7 +127,8 @@ class State:
     the latent it drew, so that it need not encode its own picture again), or empty when the frames come from
     elsewhere. The noise of the next step is a function of (seed, step) alone. `whole` asks a model that keeps fewer
     frames than these to read them all the same, in this one step; `spec.supports` "context" promises that. `places`
-    are what a model remembers of the walk before (world.recall), or empty.
+    are what a model remembers of the walk before (world.recall), or empty. `origins[i]` is where `actions[i]` began, or
+    there are none, where nobody kept them: `pose` does not tell, since a step may have slid along a wall.
     """
 
     scene: Scene
@@ -139,6 +140,7 @@ class State:
     memory: tuple[NDArray[np.generic], ...] = ()  # K, or none
     whole: bool = False
     places: tuple[Start, ...] = ()
+    origins: tuple[Pose, ...] = ()  # K - 1, or none
 
     @property
     def frame(self) -> Frame:
@@ -149,7 +151,8 @@ class State:
         """16 bytes that two states share only when they are the same state."""
         h = hashlib.blake2b(digest_size=16)
         whole = ("whole",) if self.whole else ()
-        h.update(repr((self.scene.name, self.actions, self.pose, self.seed, self.step, *whole)).encode())
+        told = (self.scene.name, self.actions, self.pose, self.seed, self.step, *whole, *self.origins)
+        h.update(repr(told).encode())
         for array in (*self.frames, *self.memory):
             h.update(repr((array.shape, array.dtype.str)).encode())
             h.update(np.ascontiguousarray(array).data)

@@ -106,6 +106,7 @@ class Packer:
             tuple(self.array(memory) for memory in state.memory),
             state.whole,
             tuple(self.start(place) for place in state.places),
+            state.origins,
         )
 
     def buffers(self) -> list[Buffer]:
@@ -172,6 +173,8 @@ class Unpacker:
             raise WireError(f"a state of {len(wire.frames)} frames has {len(wire.memory)} memories: as many, or none")
         if len(wire.places) > self._limits.frames:
             raise WireError(f"a state of {len(wire.places)} places: the limit is frames = {self._limits.frames}")
+        if len(wire.origins) not in (0, len(wire.actions)):
+            raise WireError(f"a state of {len(wire.actions)} actions has {len(wire.origins)} origins: as many, or none")
         if wire.step < 0:
             raise WireError(f"a state at step {wire.step}: steps count from 0")
         return State(
@@ -184,6 +187,7 @@ class Unpacker:
             tuple(self.memory(name) for name in wire.memory),
             wire.whole,
             tuple(self.start(place) for place in wire.places),
+            tuple(self.pose(origin) for origin in wire.origins),
         )
 
     def action(self, action: Action) -> Action:

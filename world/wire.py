@@ -96,6 +96,7 @@ class WireState(Struct, frozen=True, omit_defaults=True):
     memory: Few[Array]
     whole: bool = False
     places: Few[WireStart] = ()
+    origins: Few[Pose] = ()
 
 
 class _Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=str.lower):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,24 @@ def test_a_state_keeps_its_last_frames(world: SimulatorWorld) -> None:
     [state] = world.reset([load_scene("studio")], [0])
     state = walk(world, state, *["left"] * (HISTORY + 2))
     assert (len(state.frames), len(state.actions), state.step) == (HISTORY, HISTORY - 1, HISTORY + 2)
+
+
+def test_a_state_tells_where_its_actions_began_even_along_a_wall(world: SimulatorWorld) -> None:
+    [state] = world.reset([load_scene("studio")], [0])
+    state, poses = walk(world, state, "left"), [state.pose]
+    for _ in range(3 * HISTORY):
+        poses.append(state.pose)
+        state = walk(world, state, "forward")
+    assert state.origins == tuple(poses[-(HISTORY - 1) :])
+    ends = [*state.origins[1:], state.pose]
+    assert any(a.moved(m) != b for a, m, b in zip(state.origins, state.actions, ends, strict=True))
+
+
+def test_what_nobody_kept_is_not_made_up(world: SimulatorWorld) -> None:
+    [state] = world.reset([load_scene("studio")], [0])
+    moved = walk(world, state, "left")
+    assert walk(world, replace(moved, origins=()), "left").origins == ()
+    assert walk(world, moved, "left").origins == (state.pose, moved.pose)
 
 
 def test_no_view_is_plain(world: SimulatorWorld) -> None:

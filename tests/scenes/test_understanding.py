@@ -15,6 +15,7 @@ from scenes.simulator import SimulatorWorld
 from scenes.wordings import Saying
 from world.phrases import MOVES, PHRASES
 from world.questions import QUESTIONS, THINGS, truth
+from world.testing import check_world_model
 from world.types import Action, State, WorldSpec
 from world.walks import HELD_OUT
 
@@ -26,6 +27,10 @@ def world() -> Iterator[SimulatorWorld]:
     world = SimulatorWorld(size=32)
     yield world
     world.close()
+
+
+def test_a_world_in_which_nothing_moves_keeps_the_contract() -> None:
+    check_world_model(CopyLastFrame(), load_scene("studio"), tolerance=0)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scenes.views import need_views, view_tree
-from tests.world.toy_world import toy_scene
+from scenes.views import distance, make_views, need_views, view_tree
+from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.errors import ModelError
 from world.scripting import parse_plan
-from world.types import Action, Frame, WorldModel, WorldSpec, vocabulary
+from world.session import Session
+from world.types import Action, Frame, State, WorldModel, WorldSpec, vocabulary
 
 GOLDEN = "tests/golden/a"  # as the published BAGEL-7B, it keeps one picture by itself
 MOVES = WorldSpec("mover", frozenset({"free_text", "context"}))
@@ -45,6 +48,28 @@ def test_where_the_scene_has_no_single_move_the_words_of_the_script_lead_on() ->
 def test_a_model_of_one_picture_at_a_time_is_refused() -> None:
     with pytest.raises(ModelError, match="one picture at a time"):
         need_views(WorldSpec("engine", frozenset({"free_text"})), RING)
+
+
+class Asked(ToyWorld):
+    """Notes the states that it is asked to go on from."""
+
+    def __init__(self) -> None:
+        super().__init__(MOTIONS.supports)
+        self.states: list[State] = []
+
+    def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+        self.states += states
+        return super().step(states, actions)
+
+
+def test_the_context_of_a_view_tells_where_each_of_its_moves_began(tmp_path: Path) -> None:
+    model = Asked()
+    make_views(model, Session("toy", toy_scene(), RING, (3,)), tmp_path)
+    assert {len(state.actions) for state in model.states} == {0, 1}
+    for state in model.states:
+        ends = (*state.origins, state.pose)
+        for origin, action, end in zip(state.origins, state.actions, ends[1:], strict=True):
+            assert distance(origin.moved(action), end) < 1e-6
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,16 @@ def test_a_step_says_size_words_and_a_seed_of_its_own(host: Host, opened: Callab
     assert one["key"] != two["key"]
     assert state[0].pose.x == pytest.approx(0.6)
     assert state[0].step == 2
+
+
+def test_a_step_from_a_state_of_another_world_leaves_its_past_behind(
+    host: Host, opened: Callable[..., EngineWorldModel]
+) -> None:
+    model = opened(host().address)
+    [state] = model.reset([SCENE], [5])
+    longer = replace(state, frames=state.frames * 2, actions=(LEFT,), origins=(state.pose,))
+    [after] = model.step([longer], [FORWARD])
+    assert (len(after.frames), after.actions, after.origins) == (1, (), ())
 
 
 @pytest.mark.parametrize("fault", ["late", "torn", "busy"])

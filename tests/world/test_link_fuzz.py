@@ -77,7 +77,8 @@ def real_messages() -> list[list[bytes]]:
     key: dict[str, Any] = {"session": bytes(range(16)), "number": 7}
     packer = Packer(Names(), ())
     scene = toy_scene()
-    state = State(scene, (scene.starts[0].frame,) * 2, (FORWARD,), scene.starts[0].pose, 3, 1, (np.zeros(3),) * 2)
+    here = scene.starts[0]
+    state = State(scene, (here.frame,) * 2, (FORWARD,), here.pose, 3, 1, (np.zeros(3),) * 2, origins=(here.pose,))
     states = (packer.state(state),)
     call = {"model": "toy", "timeout_ms": 5000, "scenes": packer.scenes, "attached": tuple(packer.attached), **key}
     buffers = [bytes(buffer) for buffer in packer.buffers()]

@@ -31,6 +31,7 @@ def test_what_comes_back_from_disk_is_what_was_put() -> None:
     states = [*walk(9), walk(1)[-1]]
     states[4] = State(**{**vars(states[4]), "memory": (np.arange(6, dtype=np.float16).reshape(2, 3),)})
     states[6] = State(**{**vars(states[6]), "places": states[6].scene.starts})
+    states[5] = State(**{**vars(states[5]), "origins": (states[3].pose, states[4].pose)})
     shelf = Shelf(in_memory=2)
     for key, state in enumerate(states):
         shelf.put(key, state)

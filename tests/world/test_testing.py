@@ -18,6 +18,18 @@ def test_a_world_that_keeps_the_contract_passes(supports: set[str]) -> None:
     check_world_model(ToyWorld(frozenset(supports)), toy_scene())
 
 
+class Keeping(ToyWorld):
+    """Keeps where the actions began."""
+
+    def _after(self, state: State, action: Action) -> State:
+        new = super()._after(state, action)
+        return replace(new, origins=(*state.origins, state.pose)[-len(new.actions) :])
+
+
+def test_a_world_that_keeps_where_actions_began_passes() -> None:
+    check_world_model(Keeping(), toy_scene())
+
+
 def test_a_class_without_the_verbs_is_told_which_it_lacks() -> None:
     class NotAWorld:
         def reset(self) -> None: ...
@@ -72,6 +84,21 @@ class BadPast(ToyWorld):
 class BadMemory(ToyWorld):
     def _after(self, state: State, action: Action) -> State:
         return replace(super()._after(state, action), memory=(np.zeros(3),))
+
+
+class BadOrigins(ToyWorld):
+    """Never forgets."""
+
+    def _after(self, state: State, action: Action) -> State:
+        return replace(super()._after(state, action), origins=(*state.origins, state.pose))
+
+
+class BadOrigin(Keeping):
+    """Takes where an action ended for where it began."""
+
+    def _after(self, state: State, action: Action) -> State:
+        new = super()._after(state, action)
+        return replace(new, origins=(*new.origins[:-1], new.pose))
 
 
 class BadPose(ToyWorld):
@@ -207,6 +234,8 @@ BROKEN: list[tuple[str, Callable[[], WorldModel]]] = [
     ("window", BadWindow),
     ("window", BadPast),
     ("memory", BadMemory),
+    ("origins", BadOrigins),
+    ("origins", BadOrigin),
     ("pose", BadPose),
     ("step_repeats", BadNoise),
     ("batch", BadBatch),

@@ -105,6 +105,7 @@ def states(draw: Any) -> State:
         tuple(draw(st.one_of(st.just([]), st.lists(memories, **several)))),
         draw(st.booleans()),
         tuple(Start(draw(texts), draw(poses), draw(frames)) for _ in range(draw(st.integers(0, 2)))),
+        tuple(draw(poses) for _ in range(draw(st.sampled_from((0, num_frames - 1))))),
     )
 
 
@@ -127,7 +128,8 @@ def test_a_state_comes_back_as_it_was(state: State) -> None:
     assert isinstance(again, wire.Call)
     reader = Unpacker(finder(wire.buffers_of(again, parts), Names(), lambda name: None, verify=True), Limits())
     reader.read_scenes(again.scenes)
-    assert reader.state(again.states[0]).digest() == state.digest()
+    read = reader.state(again.states[0])
+    assert (read.digest(), read.origins) == (state.digest(), state.origins)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,18 @@ def test_a_memory_that_is_named_often_is_copied_once() -> None:
     states = [reader.state(still) for _ in range(2)]
     assert len({id(copied) for state in states for copied in state.memory}) == 1
     assert states[0].memory[0] is not memory
+
+
+def test_origins_are_as_many_as_actions_or_none_and_old_messages_have_none() -> None:
+    frame = Array(SESSION, "|u1", (1, 1, 3))
+    reader = Unpacker({frame: np.zeros((1, 1, 3), np.uint8)}.__getitem__, Limits(), [toy_scene(size=12)])
+    still = wire.WireState(0, (frame,) * 3, (Action("x"),) * 2, Pose(), 0, 0, ())
+    assert b"origins" not in msgspec.msgpack.encode(still)
+    assert reader.state(still).origins == ()
+    with pytest.raises(WireError, match="a state of 2 actions has 1 origins: as many, or none"):
+        reader.state(msgspec.structs.replace(still, origins=(Pose(),)))
+    with pytest.raises(WireError, match="numbers are finite here"):
+        reader.state(msgspec.structs.replace(still, origins=(Pose(), Pose(x=float("nan")))))
 
 
 def test_a_store_forgets_what_was_not_used_for_longest() -> None:

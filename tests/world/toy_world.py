@@ -79,4 +79,5 @@ class ToyWorld:
             actions=(*state.actions, action)[-(WINDOW - 1) :],
             pose=pose,
             step=state.step + 1,
+            origins=(),
         )
