@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from PIL import Image
 
 from scenes import textures
 from scenes.ground import Box, Circle, Ground
-from scenes.sky import SkyPainter, paint_sky
+from scenes.sky import SIDES, SkyPainter, paint_sky
+from scenes.textures import Paint
 from world.types import Frame
 
 Point: TypeAlias = tuple[float, float, float]
@@ -31,9 +33,14 @@ class Blueprint:
     """A scene as MuJoCo reads it, from a text with its assets or from somebody's file, and its ground."""
 
     xml: str
-    assets: dict[str, bytes]
+    painters: Mapping[str, Callable[[], bytes]]  # of the assets, by the names of their files
     ground: Ground
     file: Path | None = None
+
+    @functools.cached_property
+    def assets(self) -> dict[str, bytes]:
+        """The files that the text names; painting them takes a second, all the rest a hundredth of that."""
+        return {name: paint() for name, paint in self.painters.items()}
 
 
 class Builder:
@@ -48,8 +55,8 @@ class Builder:
         self._footprints: list[Circle | Box] = []
         self._frames: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]  # x, y, yaw of the nested `at`s
         self._thing = ""  # what is being built
-        self._pixels: dict[str, Frame] = {}
-        self._assets: dict[str, bytes] = {}
+        self._paints: dict[str, Paint] = {}
+        self._painters: dict[str, Callable[[], bytes]] = {}
         self._root = ET.Element("mujoco")
         ET.SubElement(self._root, "compiler", angle="degree", eulerseq="XYZ")
         ET.SubElement(self._root, "statistic", center="0 0 1", extent=_text(max(high[0] - low[0], high[1] - low[1])))
@@ -63,17 +70,17 @@ class Builder:
 
     # What surfaces look like.
 
-    def texture(self, name: str, pixels: Frame) -> None:
+    def texture(self, name: str, paint: Paint) -> None:
         """Names a picture to be used as a look."""
-        self._pixels[name] = pixels
-        self._assets[f"{name}.png"] = _png(_soft(pixels).astype(np.uint8))
+        self._paints[name] = paint
+        self._painters[f"{name}.png"] = lambda: _png(_soft(_painted(paint)).astype(np.uint8))
         ET.SubElement(self._asset, "texture", name=name, type="2d", file=f"{name}.png")
 
     def sky(self, painter: SkyPainter) -> None:
         """Paints what is seen over the walls."""
-        faces = paint_sky(painter)
-        self._assets |= {f"sky_{side}.png": _png(face) for side, face in faces.items()}
-        files = {f"file{side}": f"sky_{side}.png" for side in faces}
+        for side in SIDES:
+            self._painters[f"sky_{side}.png"] = lambda side=side: _png(paint_sky(painter)[side])
+        files = {f"file{side}": f"sky_{side}.png" for side in SIDES}
         ET.SubElement(self._asset, "texture", {"name": "sky", "type": "skybox", **files})
 
     def sun(self, direction: Point, strength: float = 0.55, *, shadow: bool = True) -> None:
@@ -115,7 +122,7 @@ class Builder:
     ) -> None:
         """A floor from corner to corner (default: the whole ground), its top at z = 0."""
         (x0, y0), (x1, y1) = low or self.low, high or self.high
-        self.texture(f"{look} calm", textures.muted(self._pixels[look], _CALM))
+        self.texture(f"{look} calm", self._calm(look))
         self.box(((x0 + x1) / 2, (y0 + y1) / 2, -0.05), (x1 - x0, y1 - y0, 0.1), f"{look} calm", tile=tile)
 
     def wall(
@@ -141,9 +148,8 @@ class Builder:
         x, y = (x0 + x1) / 2 + nx * thickness / 2, (y0 + y1) / 2 + ny * thickness / 2
         if tile:
             painted = f"{look} from {_text(*start)} to {_text(*end)}, {_text(base)} up"
-            self.texture(
-                painted, textures.drift(textures.muted(self._pixels[look], _CALM), length / tile, height / tile)
-            )
+            calm = self._calm(look)
+            self.texture(painted, lambda: textures.drift(calm(), length / tile, height / tile))
             look = painted
         self.box((x, y, base + height / 2), (length, height, abs(thickness)), look, tilt=(90, 0, yaw + 180))
         if solid:
@@ -188,7 +194,11 @@ class Builder:
     def finish(self) -> Blueprint:
         """The scene built so far."""
         ground = Ground(self.low, self.high, tuple(self._footprints))
-        return Blueprint(ET.tostring(self._root, encoding="unicode"), self._assets, ground)
+        return Blueprint(ET.tostring(self._root, encoding="unicode"), self._painters, ground)
+
+    def _calm(self, look: str) -> Paint:
+        paint = self._paints[look]
+        return lambda: textures.muted(_painted(paint), _CALM)
 
     def _to_world(self, x: float, y: float) -> tuple[float, float, float]:
         ox, oy, turn = self._frames[-1]
@@ -224,6 +234,12 @@ class Builder:
                 material.set("texture", look)
                 material.set("texrepeat", _text(*repeat))
         return name
+
+
+@functools.lru_cache(maxsize=32)
+def _painted(paint: Paint) -> Frame:
+    """Painted once, though several walls have it: they follow each other closely."""
+    return paint()
 
 
 def _soft(paint: NDArray[np.integer]) -> NDArray[np.floating]:

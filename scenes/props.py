@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from scenes.mjcf import Builder, Corner, Point
-from world.types import Frame
+from scenes.textures import Paint
 
 
-def picture(b: Builder, name: str, pixels: Frame, at: Point, yaw: float, size: tuple[float, float]) -> None:
+def picture(b: Builder, name: str, paint: Paint, at: Point, yaw: float, size: tuple[float, float]) -> None:
     """A framed picture (width, height in m) around `at` on a wall that faces `yaw` degrees."""
-    b.texture(name, pixels)
+    b.texture(name, paint)
     with b.at(*at, yaw, thing="picture"):
         width, height = size
         b.box((0.02, 0, 0), (height + 0.12, width + 0.12, 0.05), "#3a2618", tilt=(0, 90, 0))

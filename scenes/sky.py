@@ -28,6 +28,7 @@ _FACES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "up": ((0, 1, 0), (0, 0, -1), (1, 0, 0)),
     "down": ((0, 1, 0), (0, 0, 1), (-1, 0, 0)),
 }
+SIDES = tuple(_FACES)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,13 +1,17 @@
-"""Painted surfaces: bold, low-frequency patterns that a small model can learn. All are uint8 [H, W, 3]."""
+"""Painted surfaces: bold, low-frequency patterns that a small model can learn. All are uint8 [H, W, 3].
+
+A pattern is a recipe: its arguments are taken at once, its pixels are painted when it is called. So who asks only where
+the walls of a scene stand paints nothing.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +19,10 @@ from PIL import Image, ImageDraw
 
 from world.types import Frame
 
+P = ParamSpec("P")
+
 Floats: TypeAlias = NDArray[np.float64]
+Paint: TypeAlias = Callable[[], Frame]
 Shape: TypeAlias = tuple[str, str, Sequence[float]]  # kind, colour, coordinates
 
 _SIZE = 256  # pixels, the side of a tile
@@ -23,6 +30,15 @@ _TILE = 160  # pixels, the side of a tile that is repeated on a wall
 _WARM, _COOL = (1.14, 1.02, 0.8), (0.82, 0.96, 1.18)  # factors of red, green, blue
 
 
+def _recipe(pattern: Callable[P, Frame]) -> Callable[P, Paint]:
+    @functools.wraps(pattern)
+    def later(*args: P.args, **kwargs: P.kwargs) -> Paint:
+        return functools.partial(pattern, *args, **kwargs)
+
+    return later
+
+
+@_recipe
 def bricks(color: str, mortar: str, rows: int = 4, columns: int = 2, seed: int = 0) -> Frame:
     """Bricks in a running bond, each a little lighter or darker; `rows` is even."""
     rng = np.random.default_rng(seed)
@@ -35,6 +51,7 @@ def bricks(color: str, mortar: str, rows: int = 4, columns: int = 2, seed: int =
     return _paint(_where(edge < joint, _rgb(mortar), _rgb(color) * shade[..., None]))
 
 
+@_recipe
 def planks(color: str, gap: str, boards: int = 4, seed: int = 0) -> Frame:
     """Upright boards of differing shade."""
     rng = np.random.default_rng(seed)
@@ -43,12 +60,14 @@ def planks(color: str, gap: str, boards: int = 4, seed: int = 0) -> Frame:
     return _paint(_where(_to_edge(x * boards) / boards < 0.012, _rgb(gap), _rgb(color) * shade[..., None]))
 
 
+@_recipe
 def checker(first: str, second: str, cells: int = 2) -> Frame:
     """A chessboard; `cells` is even."""
     y, x = _grid()
     return _paint(_where(((x * cells).astype(int) + (y * cells).astype(int)) % 2 == 0, _rgb(first), _rgb(second)))
 
 
+@_recipe
 def stripes(colors: Sequence[str], *, across: bool = False) -> Frame:
     """Upright bands of equal width, or lying ones if `across`."""
     y, x = _grid()
@@ -56,6 +75,7 @@ def stripes(colors: Sequence[str], *, across: bool = False) -> Frame:
     return _paint(table[((y if across else x) * len(colors)).astype(int)])
 
 
+@_recipe
 def dots(ground: str, dot: str, radius: float = 0.3) -> Frame:
     """One big dot in the middle of the tile and one on its corners."""
     y, x = _grid()
@@ -64,6 +84,7 @@ def dots(ground: str, dot: str, radius: float = 0.3) -> Frame:
     return _paint(_where(np.minimum(middle, corner) < radius * 0.75, _rgb(dot), _rgb(ground)))
 
 
+@_recipe
 def diamonds(ground: str, diamond: str, inner: str) -> Frame:
     """A diamond that touches its neighbours, with another one inside."""
     y, x = _grid()
@@ -71,6 +92,7 @@ def diamonds(ground: str, diamond: str, inner: str) -> Frame:
     return _paint(_where(distance < 0.22, _rgb(inner), _where(distance < 0.46, _rgb(diamond), _rgb(ground))))
 
 
+@_recipe
 def waves(first: str, second: str, count: int = 2) -> Frame:
     """Lying bands that go up and down."""
     y, x = _grid()
@@ -78,6 +100,7 @@ def waves(first: str, second: str, count: int = 2) -> Frame:
     return _paint(_where(up % 1 < 0.5, _rgb(first), _rgb(second)))
 
 
+@_recipe
 def zigzag(colors: Sequence[str], count: int = 1) -> Frame:
     """Chevrons of several colours, one above the other."""
     y, x = _grid()
@@ -85,6 +108,7 @@ def zigzag(colors: Sequence[str], count: int = 1) -> Frame:
     return _paint(np.stack([_rgb(c) for c in colors])[(up * len(colors)).astype(int)])
 
 
+@_recipe
 def panels(frame: str, panel: str, inset: float = 0.14) -> Frame:
     """A framed panel with a lit and a shaded edge."""
     y, x = _grid()
@@ -94,6 +118,7 @@ def panels(frame: str, panel: str, inset: float = 0.14) -> Frame:
     return _paint(_where(edge < inset, _rgb(frame), inner))
 
 
+@_recipe
 def stones(color: str, gap: str, seed: int = 0, count: int = 3) -> Frame:
     """Flagstones: the cells nearest to jittered points. Tileable."""
     rng = np.random.default_rng(seed)
@@ -106,6 +131,7 @@ def stones(color: str, gap: str, seed: int = 0, count: int = 3) -> Frame:
     return _paint(_where(order[1] - order[0] < 0.03, _rgb(gap), _rgb(color) * shade))
 
 
+@_recipe
 def rings(colors: Sequence[str]) -> Frame:
     """Concentric rings, the first colour in the middle; corners have the last."""
     y, x = _grid()
@@ -113,6 +139,7 @@ def rings(colors: Sequence[str]) -> Frame:
     return _paint(np.stack([_rgb(c) for c in colors])[index])
 
 
+@_recipe
 def quarters(colors: Sequence[str], border: str) -> Frame:
     """Four fields (top left, top right, bottom left, bottom right) in a border, with a disc where they meet."""
     y, x = _grid()
@@ -121,11 +148,12 @@ def quarters(colors: Sequence[str], border: str) -> Frame:
     return _paint(_where((edge < 0.06) | (np.hypot(x - 0.5, y - 0.5) < 0.16), _rgb(border), fields))
 
 
+@_recipe
 def painting(name: str) -> Frame:
     """One of the paintings of paintings.toml, 256 x 256."""
     entry = _paintings()[name]
     shapes = [(kind, color, tuple(map(float, numbers))) for kind, color, *numbers in map(str.split, entry["shapes"])]
-    return drawing(entry["ground"], shapes)
+    return drawing(entry["ground"], shapes)()
 
 
 def painting_names() -> list[str]:
@@ -133,6 +161,7 @@ def painting_names() -> list[str]:
     return list(_paintings())
 
 
+@_recipe
 def drawing(
     ground: str, shapes: Sequence[tuple[str, str, Sequence[float]]], size: tuple[int, int] = (256, 256)
 ) -> Frame:

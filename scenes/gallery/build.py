@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scenes import props, textures
 from scenes.mjcf import Blueprint, Builder
 from scenes.sky import Cloud, Ridge, landscape
-from world.types import Frame
+from scenes.textures import Paint
 
 _HALF = 4.2  # m, half the building
 _HEIGHT = 2.5  # m
@@ -22,11 +22,11 @@ class _Room:
     name: str
     x: int
     y: int
-    floor: Frame
+    floor: Paint
     trim: str
-    walls: tuple[Frame, Frame, Frame, Frame]
+    walls: tuple[Paint, Paint, Paint, Paint]
     tiles: tuple[float, float, float, float]  # m
-    pictures: tuple[Frame, Frame, Frame, Frame]
+    pictures: tuple[Paint, Paint, Paint, Paint]
 
 
 def build() -> Blueprint:

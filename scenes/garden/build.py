@@ -7,7 +7,7 @@ import math
 from scenes import props, textures
 from scenes.mjcf import Blueprint, Builder
 from scenes.sky import Cloud, Ridge, landscape
-from world.types import Frame
+from scenes.textures import Paint
 
 _HALF = 4.6  # m
 
@@ -120,7 +120,7 @@ def _sides(b: Builder) -> None:
             b.ball((x + 0.32 * math.cos(1.3 * k), h - 0.2, 1.1 + 0.5 * math.sin(1.3 * k)), 0.22, color)
 
 
-def _hedge() -> Frame:
+def _hedge() -> Paint:
     """Leaves in two greens, with blossoms whose colour tells how far along the hedge one is."""
     shapes: list[tuple[str, str, tuple[float, ...]]] = []
     for k in range(10):

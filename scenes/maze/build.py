@@ -11,7 +11,7 @@ import numpy as np
 from scenes import props, textures
 from scenes.mjcf import Blueprint, Builder, Corner
 from scenes.sky import Cloud, Ridge, SkyPainter, landscape
-from world.types import Frame
+from scenes.textures import Paint
 
 _CELLS = 3  # rooms on a side
 _CELL = 3.2  # m
@@ -24,7 +24,7 @@ _FURNISHED = 0.8  # chance that something stands in a room
 _PICTURED = 0.5  # chance that a picture hangs on a whole wall
 
 Room = tuple[int, int]
-Paint = Callable[[np.random.Generator, float], Frame]
+Pattern = Callable[[np.random.Generator, float], Paint]
 
 
 def build(layout: int) -> Blueprint:
@@ -143,7 +143,7 @@ def _furnish(b: Builder, room: Room, rng: np.random.Generator) -> None:
                 b.block_circle((0, 0), 0.35)
 
 
-def _picture(rng: np.random.Generator) -> Frame:
+def _picture(rng: np.random.Generator) -> Paint:
     colors = [_any_color(rng) for _ in range(4)]
     kinds = (
         lambda: textures.quarters(colors, "#ffffff"),
@@ -155,7 +155,7 @@ def _picture(rng: np.random.Generator) -> Frame:
     return kinds[rng.integers(len(kinds))]()
 
 
-def _two(paint: Callable[[str, str], Frame]) -> Paint:
+def _two(paint: Callable[[str, str], Paint]) -> Pattern:
     """A pattern in two colours of a hue."""
     return lambda rng, hue: paint(
         _color(hue, rng.uniform(0.5, 0.8), rng.uniform(0.55, 0.8)),
@@ -163,7 +163,7 @@ def _two(paint: Callable[[str, str], Frame]) -> Paint:
     )
 
 
-_PATTERNS: tuple[Paint, ...] = (
+_PATTERNS: tuple[Pattern, ...] = (
     _two(textures.bricks),
     _two(textures.planks),
     _two(textures.checker),
