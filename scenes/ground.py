@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -23,6 +24,11 @@ class Circle:
     y: float
     radius: float
 
+    @property
+    def reach(self) -> float:
+        """How far from its middle it ends."""
+        return abs(self.radius)
+
     def nearest(self, x: float, y: float) -> tuple[float, float, float]:
         """The way out from (x, y): a unit vector, and the distance to the rim (negative inside)."""
         dx, dy = x - self.x, y - self.y
@@ -41,6 +47,11 @@ class Box:
     half_x: float
     half_y: float
     yaw: float = 0.0
+
+    @property
+    def reach(self) -> float:
+        """How far from its middle it ends."""
+        return math.hypot(self.half_x, self.half_y)
 
     def nearest(self, x: float, y: float) -> tuple[float, float, float]:
         """The way out from (x, y): a unit vector, and the distance to the rim (negative inside)."""
@@ -71,7 +82,11 @@ class Ground:
             lo - _EPSILON <= value - MARGIN and value + MARGIN <= hi + _EPSILON
             for value, lo, hi in zip((x, y), self.low, self.high, strict=True)
         )
-        return inside and all(f.nearest(x, y)[2] >= MARGIN - _EPSILON for f in self.footprints)
+        return inside and all(
+            f.nearest(x, y)[2] >= MARGIN - _EPSILON
+            for f, reach in self._reaches
+            if abs(x - f.x) < reach and abs(y - f.y) < reach
+        )
 
     def slide(self, pose: Pose, action: Action) -> Pose:
         """The pose after `action`: free places are exact, obstacles turn a step into a slide along them.
@@ -89,7 +104,7 @@ class Ground:
                 x, y = self._settle(x, y, (aim.x - pose.x) / pieces, (aim.y - pose.y) / pieces)
                 if math.dist(before, (x, y)) < _EPSILON:
                     break  # it leads nowhere any more, however long the way is
-        return replace(aim, x=x, y=y, pitch=pitch)
+        return replace(aim, x=float(x), y=float(y), pitch=pitch)  # footprints may be of NumPy's numbers
 
     def random_place(self, rng: np.random.Generator) -> tuple[float, float]:
         """A free (x, y), uniform over the free floor."""
@@ -98,6 +113,11 @@ class Ground:
             if self.is_free(x, y):
                 return float(x), float(y)
         raise ValueError("this ground has no free place: its footprints cover all of the floor")
+
+    @cached_property
+    def _reaches(self) -> tuple[tuple[Circle | Box, float], ...]:
+        """Each footprint with how far from its middle, along x or y, it cannot be too near any more (m)."""
+        return tuple((f, f.reach + MARGIN + _EPSILON) for f in self.footprints)
 
     def _way_is_free(self, pose: Pose, aim: Pose) -> bool:
         pieces = max(1, math.ceil(math.hypot(aim.x - pose.x, aim.y - pose.y) / _STRIDE))
@@ -110,7 +130,9 @@ class Ground:
         for _ in range(8):
             new_x = min(max(new_x, self.low[0] + MARGIN), self.high[0] - MARGIN)
             new_y = min(max(new_y, self.low[1] + MARGIN), self.high[1] - MARGIN)
-            for footprint in self.footprints:
+            for footprint, reach in self._reaches:
+                if abs(new_x - footprint.x) >= reach or abs(new_y - footprint.y) >= reach:
+                    continue
                 out_x, out_y, distance = footprint.nearest(new_x, new_y)
                 if distance < MARGIN:
                     new_x += out_x * (MARGIN - distance)

@@ -12,7 +12,7 @@ from world.endpoints import is_endpoint, read_endpoint
 from world.errors import ModelError
 from world.goals import Thing
 from world.settings import SamplerConfig
-from world.types import Scene, WorldModel
+from world.types import Action, Pose, Scene, WorldModel
 
 MODELS = {
     "tiny": "bagel.world_model:load_tiny",
@@ -25,6 +25,8 @@ ENGINE = "world.engine:load"  # http(s)://HOST:PORT, an OpenAI-style engine, or 
 SCENES = "scenes.library:load_scene"
 THINGS = "scenes.library:load_things"
 THRESHOLDS = "scenes.library:load_threshold"
+GROUND = "scenes.floor:slide"
+PLANS = "scenes.floor:has_plan"
 
 
 def load(address: str, *, sampler: SamplerConfig | None = None, device: str | None = None) -> WorldModel:
@@ -77,6 +79,19 @@ def load_things(scene: Scene) -> tuple[Thing, ...]:
 def load_threshold(scene: str, task: str, eyes: str) -> float | None:
     """The likeness or probability that `python -m agents calibrate` chose for a scene; None where nobody did."""
     return _resolve(THRESHOLDS)(scene, task, eyes)
+
+
+def reckon(scene: Scene, pose: Pose, action: Action) -> Pose:
+    """Where `action` leads from `pose`: along walls and furniture where the scene's floor plan is known.
+
+    Elsewhere, as in a picture, nothing stands in the way.
+    """
+    return _resolve(GROUND)(scene, pose, action) if scene.simulated else pose.moved(action)
+
+
+def has_plan(scene: Scene) -> bool:
+    """Whether `reckon` knows what stands where: not in a picture, nor in a folder that this process never loaded."""
+    return scene.simulated and _resolve(PLANS)(scene)
 
 
 def _resolve(entry: str) -> Callable[..., Any]:

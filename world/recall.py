@@ -1,13 +1,17 @@
 """Places that a walk has passed: where a step leads back to one, its picture says more than all that lay between.
 
-Poses are dead-reckoned, and a walk that slides along a wall is soon elsewhere. So places are forgotten after words that
-nobody can reckon with, after a move that showed no change, and where a known place does not look as it did; and a step
-over the floor leads back only between places that are both known.
+Where nobody knows the walls, a walk that slides along one is soon elsewhere than it is reckoned to be. So places are
+forgotten after a move that showed no change, and where a known place does not look as it did; and a step over the floor
+leads back only between places that are both known. Who reckons on a floor plan knows where it stands: there a wall
+changes nothing of what is known, and a picture that looks otherwise has only faded. After words that nobody can reckon
+with all may be otherwise, with a plan as well.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,27 +24,50 @@ STILL = 2.0  # grey levels that a picture differs in the mean from the one befor
 SAME = 8.0  # grey levels that two pictures of one place differ at most in the mean
 
 
-def way_back(state: State, action: Action) -> tuple[Start, Action] | None:
-    """The place to which `action` leads back, and the scene's move from there to here; None where there is none."""
-    here, there = _at(state.places, state.pose), _at(state.places, state.pose.moved(action))
-    if there is None or _is_open(state.pose, action):
+Reckon: TypeAlias = Callable[[Scene, Pose, Action], Pose]
+
+
+def unhindered(scene: Scene, pose: Pose, action: Action) -> Pose:
+    """Where `action` leads from `pose` where nothing stands in the way."""
+    return pose.moved(action)
+
+
+def way_back(state: State, action: Action, reckon: Reckon = unhindered) -> tuple[Start, Action] | None:
+    """The place to which `action` leads back, and the scene's move from there to here; None where there is none.
+
+    Any other `reckon` than `unhindered` is taken for that of a floor plan that `state.pose` was reckoned on.
+    """
+    there = _at(state.places, reckon(state.scene, state.pose, action))
+    planned = reckon is not unhindered
+    if there is None or _is_open(state.pose, action) or not (planned or _is_trusted(state, action)):
         return None
-    strange = action.forward or action.left if here is None else _change(here.frame, state.frame) > SAME
-    undoing = None if strange else _between(state.scene, there.pose, state.pose)
-    if undoing is None or (state.actions[-1:] == (undoing,) and np.array_equal(there.frame, state.frames[-2])):
-        return None  # no such move, or it is what the state's own past ends with
+    undoing = _between(state.scene, there.pose, state.pose, reckon)
+    # Along a wall several moves are one, so on a plan any of them may be what the state's own past ends with.
+    own = state.actions[-1:] == (undoing,) or (planned and bool(state.actions))
+    if undoing is None or (own and np.array_equal(there.frame, state.frames[-2])):
+        return None
     return there, undoing
 
 
-def passed(state: State, action: Action, frame: Frame) -> tuple[Start, ...]:
-    """The places to remember after `action` led from `state` to `frame`: the last MOST, each as it was seen first."""
-    blocked = action.name != "stay" and _change(frame, state.frame) < STILL
+def passed(state: State, action: Action, frame: Frame, reckon: Reckon = unhindered) -> tuple[Start, ...]:
+    """The places to remember after `action` led from `state` to `frame`: the last MOST, each as it was seen first.
+
+    `reckon` as for `way_back`.
+    """
+    planned = reckon is not unhindered
+    blocked = not planned and action.name != "stay" and _change(frame, state.frame) < STILL
     if blocked or _is_open(state.pose, action):
         return ()
     here = _at(state.places, state.pose)
-    if here is not None and _change(here.frame, state.frame) <= SAME:
+    if here is not None and (planned or _change(here.frame, state.frame) <= SAME):
         return state.places
     return (*(() if here is not None else state.places), Start("", state.pose, state.frame))[-MOST:]
+
+
+def _is_trusted(state: State, action: Action) -> bool:
+    """Whether one is where one is reckoned to be though nobody knows the walls."""
+    here = _at(state.places, state.pose)
+    return not (action.forward or action.left) if here is None else _change(here.frame, state.frame) <= SAME
 
 
 def _change(one: Frame, other: Frame) -> float:
@@ -52,9 +79,9 @@ def _is_open(pose: Pose, action: Action) -> bool:
     return action.name != "stay" and pose.moved(action) == pose
 
 
-def _between(scene: Scene, start: Pose, end: Pose) -> Action | None:
+def _between(scene: Scene, start: Pose, end: Pose, reckon: Reckon) -> Action | None:
     moves = (action for action in scene.actions if not _is_open(start, action))
-    return next((action for action in moves if _near(start.moved(action), end)), None)
+    return next((action for action in moves if _near(reckon(scene, start, action), end)), None)
 
 
 def _at(places: tuple[Start, ...], pose: Pose) -> Start | None:

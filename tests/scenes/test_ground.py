@@ -95,6 +95,14 @@ def test_a_turned_box_is_met_where_it_stands() -> None:
     assert (out_x, out_y, distance) == pytest.approx((1.0, 0.0, 0.5))
 
 
+def test_what_is_too_far_away_to_be_asked_is_never_in_the_way() -> None:
+    rng = np.random.default_rng(0)
+    things = (Box(0.5, -0.3, 1.5, 0.1, yaw=30), Box(-2, 2, 0.2, 0.9), Circle(2, 2, 0.4), Circle(-2, -2, 0.0))
+    ground = Ground((-4, -4), (4, 4), things)
+    for x, y in rng.uniform(-4 + MARGIN, 4 - MARGIN, (2000, 2)):
+        assert ground.is_free(x, y) == all(thing.nearest(x, y)[2] >= MARGIN for thing in things)
+
+
 def test_random_places_are_free() -> None:
     ground = Ground((-2, -2), (2, 2), (Circle(0, 0, 0.6),))
     rng = np.random.default_rng(0)

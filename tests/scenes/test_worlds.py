@@ -43,7 +43,9 @@ def test_every_free_place_can_be_reached(name: str, layout: str) -> None:
 
 
 def test_building_twice_gives_the_same_world() -> None:
-    build = importlib.import_module("scenes.tabletop.build").build
-    assert build() == build()
-    maze = importlib.import_module("scenes.maze.build").build
-    assert maze(3) == maze(3) != maze(4)
+    def built(name: str, *layout: int) -> tuple[str, dict[str, bytes], Ground]:
+        blueprint = importlib.import_module(f"scenes.{name}.build").build(*layout)
+        return blueprint.xml, blueprint.assets, blueprint.ground
+
+    assert built("tabletop") == built("tabletop")
+    assert built("maze", 3) == built("maze", 3) != built("maze", 4)

@@ -4,26 +4,39 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.world.toy_world import ToyWorld, toy_scene
-from world.recall import MOST, passed, way_back
-from world.types import Action, Pose, Start, State
+from tests.world.toy_world import ToyWorld, draw, toy_scene
+from world.recall import MOST, Reckon, passed, unhindered, way_back
+from world.types import Action, Pose, Scene, Start, State
 
 SCENE = toy_scene()
 BY_NAME = {action.name: action for action in SCENE.actions}
 FORWARD, BACK, LEFT, RIGHT = (BY_NAME[name] for name in ("forward", "back", "left", "right"))
 
 
-def walked(*actions: Action) -> State:
+def walked(*actions: Action, reckon: Reckon = unhindered) -> State:
     """Where a model that remembers its places has come by the actions."""
     [state] = ToyWorld().reset([SCENE], [1])
     for action in actions:
-        state = gone(state, action)
+        state = gone(state, action, reckon)
     return state
 
 
-def gone(state: State, action: Action) -> State:
+def gone(state: State, action: Action, reckon: Reckon = unhindered) -> State:
     [after] = ToyWorld().step([state], [action])
-    return replace(after, places=passed(state, action, after.frame))
+    pose = reckon(state.scene, state.pose, action)
+    frames = (*after.frames[:-1], draw(pose, after.seed, after.step))
+    return replace(after, frames=frames, pose=pose, places=passed(state, action, frames[-1], reckon))
+
+
+def at_a_wall(scene: Scene, pose: Pose, action: Action) -> Pose:
+    """The plan of a room that ends at x = 0.4."""
+    aim = pose.moved(action)
+    return replace(aim, x=min(aim.x, 0.4))
+
+
+def begun_anew(state: State) -> State:
+    """With its newest picture alone in context."""
+    return replace(state, frames=state.frames[-1:], actions=())
 
 
 def test_a_step_back_between_known_places_finds_the_picture_from_before_and_the_move_that_led_away() -> None:
@@ -94,3 +107,44 @@ def test_the_oldest_places_make_room() -> None:
     kept = passed(replace(state, places=places), FORWARD, 255 - state.frame)
     assert len(kept) == MOST
     assert (kept[0].pose, kept[-1].pose) == (Pose(x=2.0), state.pose)
+
+
+def test_on_a_plan_a_wall_makes_nobody_forget_and_a_walk_along_it_is_known_where_it_is() -> None:
+    state = walked(*[FORWARD] * 4, reckon=at_a_wall)
+    assert [round(place.pose.x, 3) for place in state.places] == [0.0, 0.3, 0.4]
+    assert passed(state, FORWARD, state.frame, at_a_wall) == state.places
+    assert passed(state, FORWARD, state.frame) == ()
+    found = way_back(gone(state, BACK, at_a_wall), FORWARD, at_a_wall)
+    assert found is not None
+    assert (found[0].pose.x, found[1]) == (0.4, BACK)
+
+
+def test_on_a_plan_a_step_over_the_floor_leads_back_from_a_place_that_is_new() -> None:
+    state = begun_anew(walked(FORWARD, FORWARD, BACK, reckon=at_a_wall))  # at x = 0.1, where one was not before
+    found = way_back(state, FORWARD, at_a_wall)
+    assert found is not None
+    assert (found[0].pose.x, found[1]) == (0.4, BACK)
+    assert way_back(begun_anew(walked(FORWARD, FORWARD)), BACK) is None
+
+
+def test_on_a_plan_a_place_that_looks_otherwise_has_only_faded() -> None:
+    state = begun_anew(walked(FORWARD, FORWARD, BACK, BACK, FORWARD, reckon=at_a_wall))
+    strange = replace(state, frames=(255 - state.frame,))
+    found = way_back(strange, BACK, at_a_wall)
+    assert found is not None
+    assert found == way_back(state, BACK, at_a_wall)
+    assert gone(strange, BACK, at_a_wall).places == gone(state, BACK, at_a_wall).places
+
+
+def test_who_pushes_against_a_wall_is_shown_the_place_unless_the_own_past_ends_with_it() -> None:
+    state = walked(FORWARD, FORWARD, FORWARD, reckon=at_a_wall)
+    assert way_back(state, FORWARD, at_a_wall) is None
+    found = way_back(gone(state, FORWARD, at_a_wall), FORWARD, at_a_wall)
+    assert found is not None
+    assert (found[0].pose, found[1]) == (state.pose, BY_NAME["stay"])
+
+
+def test_words_that_nobody_can_reckon_with_make_forget_on_a_plan_too() -> None:
+    state = walked(FORWARD, reckon=at_a_wall)
+    assert way_back(state, Action("open the door"), at_a_wall) is None
+    assert passed(state, Action("open the door"), state.frame, at_a_wall) == ()
