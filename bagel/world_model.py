@@ -36,7 +36,7 @@ from bagel.weights import Checkpoint, load
 from bagel.write import write
 from world import models
 from world.previews import OnPreview, Progress
-from world.recall import passed, way_back
+from world.recall import Reckon, passed, unhindered, way_back
 from world.settings import PRESETS, SamplerConfig
 from world.types import Action, Frame, Pose, Scene, State, WorldSpec
 
@@ -89,7 +89,6 @@ class BagelWorldModel:
         device, dtype = str(checkpoint.model.device), str(checkpoint.model.dtype).removeprefix("torch.")
         dtype = dtype if rounds is checkpoint else "int8"
         self._spec = WorldSpec(name, frozenset(supports), device, dtype, self.walk.frame_size)
-        self._reckon = models.reckon if self.walk.tells_pose else as_if_free
         self._memo: OrderedDict[bytes, _Past] = OrderedDict()
 
     @property
@@ -231,24 +230,29 @@ class BagelWorldModel:
         first = len(window.frames) - 1 if window.recalls else 0
         own = slice(first, None) if len(window.frames) - first < self.walk.history else slice(0)
         actions = (*window.actions[own], action) if window.frames[own] else ()
+        state, reckon = window.state, self._reckoning(window.state.scene)
         return replace(
-            window.state,
+            state,
             frames=(*window.frames[own], frame),
             actions=actions,
             origins=tuple(pose for pose in window.poses[len(window.poses) - len(actions) :] if pose is not None),
             memory=(*(latent.half().cpu().numpy() for latent in window.latents[own]), tokens.cpu().numpy()),
-            pose=self._reckon(window.state.scene, window.state.pose, action),
-            step=window.state.step + 1,
+            pose=reckon(state.scene, state.pose, action),
+            step=state.step + 1,
             whole=False,
-            places=passed(window.state, action, frame) if self.walk.recall else (),
+            places=passed(state, action, frame, reckon) if self.walk.recall else (),
         )
+
+    def _reckoning(self, scene: Scene) -> Reckon:
+        """On a known floor plan; but a model that is not told where it stands does not keep to one."""
+        return models.reckon if self.walk.tells_pose and models.has_plan(scene) else unhindered
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
         """What is in context; pictures without latents are encoded here, all in one batch."""
         windows, pairs = [], []
         for state, action in zip(states, actions, strict=True):
             frames, between, memory = state.frames, state.actions, state.memory or (None,) * len(state.frames)
-            key, recalled = state.digest(), way_back(state, action, self._reckon)
+            key, recalled = state.digest(), way_back(state, action, self._reckoning(state.scene))
             if recalled is not None:
                 key = hashlib.blake2b(repr((state.scene.name, recalled[1])).encode(), key=recalled[0].digest).digest()
                 frames, between, memory = frames[-1:], (), memory[-1:]

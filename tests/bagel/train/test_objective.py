@@ -11,8 +11,8 @@ from bagel.prefill import LatentPicture, Words, prefill
 from bagel.sampler import Velocity
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
-from bagel.train.poses import PoseWords
 from bagel.train.layout import Layout
+from bagel.train.poses import PoseWords
 from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, with_room
 from bagel.weights import Checkpoint
 from world.phrases import PHRASES
