@@ -28,10 +28,11 @@ from bagel.train.run import RunConfig
 from bagel.train.table import read_table
 from bagel.train.validate import validate
 from bagel.transforms import fit
-from bagel.weights import Checkpoint, build, choose_device, load, save
+from bagel.weights import Checkpoint, Loading, build, choose_device, load, save
 from bagel.world_model import BagelWorldModel
 from world.files import atomic_write_text
 
+WHOLE = Loading(precision="float32")  # packed matrices learn nothing
 _EVEN = 0.25  # share of training steps in which moves come equally often
 
 
@@ -60,7 +61,7 @@ def autoencoder(args: argparse.Namespace) -> int:
 def decoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = _device(args)
-    checkpoint = load(_source(args), "cpu", torch.float32)
+    checkpoint = load(_source(args), "cpu", how=WHOLE)
     with joined() as team, _walks(args, checkpoint.config, team) as (walks, held_out):
         gentle = OptimizerConfig(muon_lr=2e-3, adam_lr=4e-4, betas=(0.9, 0.99), ema=0.999)
         batch = {"batch": args.batch} if args.batch else {}
@@ -82,7 +83,7 @@ def world(args: argparse.Namespace) -> int:
 def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = _device(args)
-    checkpoint = load(_source(args), device, torch.float32)
+    checkpoint = load(_source(args), device, how=WHOLE)
     walk = checkpoint.config.walk
     walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.train.recorded import open_recording, read
 from bagel.train.table import Table, read_table
+from bagel.weights import load
 from tests.bagel.train.conftest import MOVES, ROLLS, walk, write
 from world import models
 from world.errors import ModelError
@@ -40,6 +42,13 @@ def test_recorded_episodes_make_a_checkpoint_that_walks(smaller: Path, episodes:
     assert "ask" not in model.spec.supports
     state = model.step(model.reset([models.load_scene("studio")], [0]), [Action("turn left")])[0]
     assert state.frame.shape == (32, 32, 3)
+    packed = tmp_path / "packed"  # and learns on where matrices were packed
+    assert main(["quantize", str(out), str(packed), "--to", "int8"]) == 0
+    further = ["--start", str(packed), "--out", str(tmp_path / "further"), *shared[4:], "--from", str(episodes)]
+    assert main(["train", "world", *further, "--max-steps", "20", "--batch", "4"]) == 0
+    before, after = (load(folder, "cpu").model.state_dict() for folder in (out, tmp_path / "further"))
+    name = "transformer.layers.0.gen.out.weight"
+    assert not torch.allclose(before[name], after[name], atol=1e-3)
 
 
 def test_walks_hold_every_frame_with_what_was_done_next(tmp_path: Path) -> None:
