@@ -126,7 +126,7 @@ class WalkConfig:
 
     `history` counts the pictures in context: they grow up to it, then start again from the newest alone, so that a
     step depends on nothing that its state does not hold. `prompt` names {scene}, {action} (the vocabulary's words) or
-    {instruction} (magnitudes told), and {pose}: where one stands and looks before the action, as `pose_words` say it.
+    {instruction} (magnitudes told), and {aim}: where the action leads if nothing stands in the way (`pose_words`).
     """
 
     prompt: str = "{instruction}"
@@ -144,30 +144,30 @@ class WalkConfig:
         if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
         try:
-            self.prompt.replace("{pose}", "").format(scene="", action="", instruction="")
+            self.prompt.replace("{aim}", "").format(scene="", action="", instruction="")
         except (LookupError, ValueError):
             raise ValueError(
-                f"prompt may name {{scene}}, {{action}}, {{instruction}} and {{pose}} alone, got {self.prompt!r}"
+                f"prompt may name {{scene}}, {{action}}, {{instruction}} and {{aim}} alone, got {self.prompt!r}"
             ) from None
 
     @property
-    def tells_pose(self) -> bool:
-        """Whether the words say where one stands and looks."""
-        return "{pose}" in self.prompt
+    def tells_aim(self) -> bool:
+        """Whether the words say where an action leads."""
+        return "{aim}" in self.prompt
 
-    def without_pose(self) -> WalkConfig:
-        """The same, in words that do not say where one stands and looks."""
-        return replace(self, prompt=self.prompt.replace(" {pose}", "").replace("{pose}", ""))
+    def without_aim(self) -> WalkConfig:
+        """The same, in words that do not say where an action leads."""
+        return replace(self, prompt=self.prompt.replace(" {aim}", "").replace("{aim}", ""))
 
-    def words(self, scene: str, action: Action, pose: Pose | None) -> str:
-        """The prompt of an action at `pose` (None where nobody knows it: then it is not told); a place without a name
-        leaves no trace of it, nor of the pose. A typed sentence stays as it is.
+    def words(self, scene: str, action: Action, aim: Pose | None) -> str:
+        """The prompt of an action that leads to `aim` if nothing stands in the way (None where nobody knows: then it is
+        not told); a place without a name leaves no trace of it, nor of the aim. A typed sentence stays as it is.
         """
         if not scene and "{scene}" in self.prompt:
             return action.text
-        told = None if pose is None else pose_words(pose)
-        prompt = self.without_pose().prompt if told is None else self.prompt
-        return prompt.format(scene=scene, action=action.text, instruction=instruction(action), pose=told)
+        told = None if aim is None else pose_words(aim)
+        prompt = self.without_aim().prompt if told is None else self.prompt
+        return prompt.format(scene=scene, action=action.text, instruction=instruction(action), aim=told)
 
 
 def pose_words(pose: Pose) -> str | None:

@@ -159,8 +159,8 @@ class BagelWorldModel:
 
     def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
         """What the model reads of an action at `pose`; nobody knows from where a picture was taken."""
-        known = pose if scene.simulated else None
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, known)))
+        aim = pose.moved(action) if pose is not None and scene.simulated else None
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, aim)))
 
     def close(self) -> None:
         self._memo.clear()
@@ -245,7 +245,7 @@ class BagelWorldModel:
 
     def _reckoning(self, scene: Scene) -> Reckon:
         """On a known floor plan; but a model that is not told where it stands does not keep to one."""
-        return models.reckon if self.walk.tells_pose and models.has_plan(scene) else unhindered
+        return models.reckon if self.walk.tells_aim and models.has_plan(scene) else unhindered
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
         """What is in context; pictures without latents are encoded here, all in one batch."""

@@ -47,7 +47,7 @@ def add_train(commands: Any) -> None:
             part.add_argument(
                 "--prompt",
                 metavar="TEXT",
-                help="what a move is called in words: names {scene}, {action}, {pose}; default: the checkpoint's own",
+                help="what a move is called in words: names {scene}, {action}, {aim}; default: the checkpoint's own",
             )
 
 

@@ -89,7 +89,7 @@ def _world(args: argparse.Namespace, team: Team) -> int:
     if args.source is None:
         walk = dataclasses.replace(walk, ask=True)  # it learns to answer as well
     else:
-        walk = walk.without_pose()  # nobody knows where one stood
+        walk = walk.without_aim()  # nobody knows where one stood
     checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     checkpoint.model.config = checkpoint.config
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
@@ -173,15 +173,16 @@ def _walks(args: argparse.Namespace, config: BagelConfig, team: Team) -> Iterato
         raise ValueError("--actions tells what a recorded dataset's actions mean: give that one by --from")
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
         root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
-        yield _drawn(args, team, root) if args.source is None else _recorded(args, config, root)
+        aside = config.walk.tells_aim
+        yield _drawn(args, team, root, aside) if args.source is None else _recorded(args, config, root)
 
 
-def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks, data.Walks]:
+def _drawn(args: argparse.Namespace, team: Team, root: Path, aside: bool) -> tuple[data.Walks, data.Walks]:
     scenes = data.all_simulated(args.scenes)
     part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
     first = args.seed * 10**6 + team.rank * part
-    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
-    held_out = data.DataConfig(scenes, 8 * len(scenes), length=32, first_seed=data.HELD_OUT, world=args.world)
+    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN, aside=aside)
+    held_out = data.DataConfig(scenes, 8 * len(scenes), first_seed=data.HELD_OUT, world=args.world, aside=aside)
     return (
         data.generate(train, root / "train", workers),
         data.generate(held_out, root / "held_out", workers),

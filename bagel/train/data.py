@@ -22,11 +22,12 @@ from world import models
 from world.errors import ModelError
 from world.phrases import MOVES, PHRASES, move_in, sayable
 from world.questions import THINGS
-from world.types import NamingWorld, State
+from world.types import NamingWorld, Pose, State
 from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
-_ARRAYS = ("frames", "actions", "poses", "sights", "starts")
+_ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts")
+_ASIDE = (0.12, 0.12, 4.0, 1.5, 5.0)  # m, m and degrees that a place aside is off, as a standard deviation
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
 
@@ -36,7 +37,8 @@ class DataConfig:
 
     Walk i starts at the place that seed `first_seed + i` draws. `said` is the share of steps that are one of the
     longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's, and `even` of
-    the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side.
+    the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side. `aside`
+    asks for pictures of places beside the walk, too.
     """
 
     scenes: tuple[str, ...]
@@ -46,6 +48,7 @@ class DataConfig:
     world: str = "sim"
     said: float = 0.0
     even: float = 0.0
+    aside: bool = False
 
     def __post_init__(self) -> None:
         if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
@@ -60,8 +63,10 @@ class DataConfig:
 class Walks:
     """W walks of L frames through the places `names`, with one of the actions `wordings` between two frames.
 
-    What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], sights
-    [W, L, T, 3] of the T things that one may ask about, and the names [W] of the starts.
+    What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], aims
+    [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, L, T, 3] of the T things that one
+    may ask about, and the names [W] of the starts. `aside` is what a walk sees that has drifted off by some centimeters
+    and degrees, if it was asked for.
     """
 
     names: tuple[str, ...]
@@ -72,21 +77,23 @@ class Walks:
     poses: NDArray[np.float32] | None = None  # x, y, yaw, pitch, object_yaw
     sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance
     starts: NDArray[np.str_] | None = None
+    aims: NDArray[np.float32] | None = None
+    aside: NDArray[np.uint8] | None = None  # as frames
 
 
-def poses_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
-    """The poses [W, L, 5] that the words of `walk` tell of; None where they tell of none.
+def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
+    """The aims [W, L - 1, 5] that the words of `walk` tell of; None where they tell of none.
 
     Raises ValueError where nobody knows them.
     """
-    if not walk.tells_pose:
+    if not walk.tells_aim:
         return None
-    if walks.poses is None:
+    if walks.aims is None:
         raise ValueError(
-            f"the words {walk.prompt!r} tell where one stands, which recorded walks do not know: "
-            'take {pose} out of "prompt" in bagel_config.json'
+            f"the words {walk.prompt!r} tell where a move leads, which recorded walks do not know: "
+            'take {aim} out of "prompt" in bagel_config.json'
         )
-    return walks.poses
+    return walks.aims
 
 
 def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
@@ -95,20 +102,24 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     Raises ModelError when the world is no true world.
     """
     done = directory / "walks.json"
-    there = all((directory / f"{name}.npy").exists() for name in _ARRAYS)
+    there = all((directory / f"{name}.npy").exists() for name in _names(config))
     if there and done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
         return _open(config, directory)
     directory.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     shape = _first(config).frame.shape
-    for name, kind, tail in (
-        ("frames", np.uint8, shape),
-        ("poses", np.float32, (5,)),
-        ("sights", np.float32, (len(THINGS), 3)),
-    ):
-        np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, (config.num_walks, config.length, *tail))
-    np.save(directory / "actions.npy", np.zeros((config.num_walks, config.length - 1), np.int64))
-    np.save(directory / "starts.npy", np.zeros(config.num_walks, "U32"))
+    w, length = config.num_walks, config.length
+    kinds: dict[str, tuple[str, tuple[int, ...]]] = {
+        "frames": ("u1", (w, length, *shape)),
+        "actions": ("i8", (w, length - 1)),
+        "poses": ("f4", (w, length, 5)),
+        "aims": ("f4", (w, length - 1, 5)),
+        "sights": ("f4", (w, length, len(THINGS), 3)),
+        "starts": ("U32", (w,)),
+        "aside": ("u1", (w, length, *shape)),
+    }
+    for name in _names(config):
+        np.lib.format.open_memmap(directory / f"{name}.npy", "w+", *kinds[name])
     tasks = [(config, directory, i) for i in range(0, config.num_walks, CHUNK)]
     if workers <= 1:
         for _ in track(map(_walk_chunk, tasks), "walks", total=len(tasks)):
@@ -124,11 +135,15 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
 def _open(config: DataConfig, directory: Path) -> Walks:
     names = tuple(models.load_scene(address).name for address in config.scenes)
     scenes = np.arange(config.num_walks) % len(names)
-    return Walks(names, tuple(PHRASES.values()), scenes=scenes, **_arrays(directory, "c"))
+    return Walks(names, tuple(PHRASES.values()), scenes=scenes, **_arrays(config, directory, "c"))
 
 
-def _arrays(directory: Path, mode: Literal["r+", "c"]) -> dict[str, NDArray[Any]]:
-    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in _ARRAYS}
+def _names(config: DataConfig) -> tuple[str, ...]:
+    return (*_ARRAYS, "aside") if config.aside else _ARRAYS
+
+
+def _arrays(config: DataConfig, directory: Path, mode: Literal["r+", "c"]) -> dict[str, NDArray[Any]]:
+    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in _names(config)}
 
 
 _worlds: dict[str, NamingWorld] = {}  # one a process: its renderer is costly to make
@@ -157,14 +172,14 @@ def _first(config: DataConfig) -> State:
 
 
 def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
-    config, directory, first = task
-    arrays = _arrays(directory, "r+")
-    for index in range(first, min(first + CHUNK, config.num_walks)):
+    config, directory, begin = task
+    arrays = _arrays(config, directory, "r+")
+    for index in range(begin, min(begin + CHUNK, config.num_walks)):
         state = _start(config, index)
         rng, other = (np.random.default_rng(seed) for seed in (config.first_seed + index, (config.first_seed, index)))
         stroll, said = Stroll(rng, state.scene), sayable(state.scene)
         level = [action.name for action in state.scene.actions if not action.pitch]
-        states, moves, stopped = [state], [], False
+        states, moves, aims, stopped = [state], [], [], False
         while len(states) < config.length:
             move = stroll.next(stopped).name
             if other.random() < config.said:
@@ -175,13 +190,24 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
                 move = str(other.choice(level))
             action = move_in(state.scene, move)
             states.append(_world(config.world).step([states[-1]], [action])[0])
+            aims.append(_numbers(states[-2].pose.moved(action)))
             stopped = bumped(states[-2].pose, action, states[-1].pose)
             moves.append(MOVES.index(move))
         arrays["frames"][index] = np.stack([s.frame for s in states])
-        arrays["poses"][index] = [(s.pose.x, s.pose.y, s.pose.yaw, s.pose.pitch, s.pose.object_yaw) for s in states]
+        arrays["poses"][index] = [_numbers(s.pose) for s in states]
+        arrays["aims"][index] = aims
         arrays["actions"][index] = moves
         arrays["starts"][index] = state.scene.starts[0].name
         arrays["sights"][index] = _sights(_world(config.world), states)
+        if config.aside:
+            first, last = other.normal(0.0, _ASIDE, (2, 5))
+            off = np.linspace(first, last, config.length)
+            there = [Pose(*pose) for pose in (arrays["poses"][index] + off).tolist()]
+            arrays["aside"][index] = np.stack(_world(config.world).view(state.scene, there))
+
+
+def _numbers(pose: Pose) -> tuple[float, ...]:
+    return pose.x, pose.y, pose.yaw, pose.pitch, pose.object_yaw
 
 
 def _sights(world: NamingWorld, states: Sequence[State]) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ from bagel.generate import encode_latent, grid_of, see_picture
 from bagel.model import Bagel
 from bagel.packing import Inputs, Item, losses_of, pack, rows_in, rows_out, times
 from bagel.precision import PackedLinear
-from bagel.train.data import Walks, poses_to_tell
+from bagel.train.data import Walks, aims_to_tell
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.run import RunConfig, run
 from bagel.transforms import fit, resize, to_pixels
@@ -129,12 +129,12 @@ def loss(checkpoint: Checkpoint, frames: Sequence[Frame], texts: Sequence[str], 
 class Windows:
     """Windows of walks with their words, drawn by torch's generator of the CPU.
 
-    Raises ValueError where the words tell where one looks and nobody knows.
+    Raises ValueError where the words tell where a move leads and nobody knows.
     """
 
     def __init__(self, walks: Walks, checkpoint: Checkpoint, other_words: float) -> None:
         self.walks, self.walk, self.other_words = walks, checkpoint.config.walk, other_words
-        self.poses = poses_to_tell(walks, self.walk)
+        self.aims = aims_to_tell(walks, self.walk)
         self.num_actions = min(self.walk.history, walks.actions.shape[1])
 
     def draw(self) -> tuple[list[Frame], list[str]]:
@@ -144,12 +144,11 @@ class Windows:
         begin = int(torch.randint(walks.actions.shape[1] - num + 1, ()))
         name = walks.names[walks.scenes[w]]
         texts = [self._wording(walks.wordings[a]) for a in walks.actions[w, begin : begin + num]]
-        if self.poses is None:
-            poses = [None] * num
-        else:
-            poses = [Pose(*pose) for pose in self.poses[w, begin : begin + num].tolist()]
+        aims = [None] * num
+        if self.aims is not None:
+            aims = [Pose(*aim) for aim in self.aims[w, begin : begin + num].tolist()]
         moves = [understand(text, vocabulary()) for text in texts]
-        said = [self.walk.words(name, move, pose) for move, pose in zip(moves, poses, strict=True)]
+        said = [self.walk.words(name, move, aim) for move, aim in zip(moves, aims, strict=True)]
         return [np.asarray(frame) for frame in walks.frames[w, begin : begin + num + 1]], said
 
     def _wording(self, wordings: Sequence[str]) -> str:

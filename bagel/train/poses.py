@@ -1,4 +1,4 @@
-"""Where one stands and looks, put into texts on the device: poses are too many for a table, few enough for their parts.
+"""Where actions lead, put into texts on the device: poses are too many for a table, few enough for their parts.
 
 B windows, P predictions, W rows a text, R rows of what is put in.
 """
@@ -21,7 +21,7 @@ STEEPEST = 89  # degrees up or down
 
 def num_rows(tokenizer: Tokenizer, walk: WalkConfig) -> int:
     """R: rows that the words take for a pose, 0 where they do not tell it."""
-    return len(tokenizer.encode(f" {pose_words(Pose())}")) if walk.tells_pose else 0
+    return len(tokenizer.encode(f" {pose_words(Pose())}")) if walk.tells_aim else 0
 
 
 class PoseWords:
@@ -32,7 +32,7 @@ class PoseWords:
 
     def __init__(self, tokenizer: Tokenizer, walk: WalkConfig, device: str) -> None:
         self.tokenizer, self.walk = tokenizer, walk
-        self.before = replace(walk, prompt=walk.prompt.partition(" {pose}")[0])
+        self.before = replace(walk, prompt=walk.prompt.partition(" {aim}")[0])
         self.rows = num_rows(tokenizer, walk)
         self.distances = self._table(f" {cm:+04d}" for cm in range(-FARTHEST, FARTHEST + 1)).to(device)
         self.angles = self._table(f" {degrees:03d}" for degrees in range(360)).to(device)
@@ -51,7 +51,7 @@ class PoseWords:
         if [*row[:place], *self.tokenizer.encode(f" {pose_words(pose)}"), *row[place:]] != prompt(text):
             raise ValueError(
                 f"the tokenizer joins the numbers of {text!r} to what stands beside them: "
-                "name {pose} once, after a word and a blank, and a mark after it"
+                "name {aim} once, after a word and a blank, and a mark after it"
             )
         return place
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +17,19 @@ from bagel.train.questions import KINDS, Answering, Questions, present
 from bagel.weights import Checkpoint
 from bagel.world_model import BagelWorldModel
 from world.recording import contact_sheet
-from world.types import Frame, Pose, Scene, Start, State, vocabulary
+from world.types import Action, Frame, Pose, Scene, Start, State, vocabulary
 from world.words import understand
 
 STEPS = 24  # of the model's own
+REGAINED = 4  # steps after which a walk that began beside its place is looked at
 SHOWN = 3  # every so many steps are on the sheet
 
 
 def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
     """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps (or as many as the walks have),
-    by scene and for all, and the sharpness of both (gradient energy over the truth's); where it is known what is seen,
-    the share of right answers, by kind of question and for all.
+    by scene and for all, and the sharpness of both (gradient energy over the truth's); the frame after REGAINED steps
+    from a picture beside the place that is told, where there are such; and where it is known what is seen, the share of
+    right answers, by kind of question and for all.
 
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
@@ -44,11 +48,7 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         )
         for i, (s, frames, start, pose) in enumerate(zip(walks.scenes, walks.frames, starts, poses, strict=True))
     ]
-    dreams: list[list[Frame]] = [[state.frame] for state in states]
-    for t in range(steps):
-        states = model.step(states, [row[t] for row in moves])
-        for dream, state in zip(dreams, states, strict=True):
-            dream.append(state.frame)
+    dreams = _walked(model, states, moves, steps)
     figures: dict[str, float] = {}
     for t, name in ((1, "next"), (steps, f"after {steps}")):
         dreamt, true = np.stack([dream[t] for dream in dreams]), np.ascontiguousarray(walks.frames[:, t])
@@ -57,6 +57,11 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         figures |= {f"{name} {scene}": value for scene, value in by_scene.items()}
         figures[name] = quality.mean().item()
         figures[f"sharpness {name}"] = sharpness(torch.from_numpy(dreamt), torch.from_numpy(true))
+    if walks.aside is not None:
+        beside = [replace(s, frames=(frames[0],)) for s, frames in zip(states, walks.aside, strict=True)]
+        dreamt = np.stack([dream[-1] for dream in _walked(model, beside, moves, REGAINED)])
+        true = np.ascontiguousarray(walks.frames[:, REGAINED])
+        figures[f"regained {REGAINED}"] = psnr(torch.from_numpy(dreamt), torch.from_numpy(true)).mean().item()
     if walks.sights is not None:
         figures |= _answers(model.checkpoint, walks, walks.sights)
     rows: list[Frame] = []
@@ -65,6 +70,18 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         rows += [*walks.frames[first, : steps + 1 : SHOWN], *dreams[first][::SHOWN]]
     Image.fromarray(contact_sheet(rows, columns=steps // SHOWN + 1)).save(sheet)
     return figures
+
+
+def _walked(
+    model: BagelWorldModel, states: Sequence[State], moves: Sequence[Sequence[Action]], steps: int
+) -> list[list[Frame]]:
+    """The frames of each walk, its first among them."""
+    dreams = [[state.frame] for state in states]
+    for t in range(steps):
+        states = model.step(states, [row[t] for row in moves])
+        for dream, state in zip(dreams, states, strict=True):
+            dream.append(state.frame)
+    return dreams
 
 
 def _answers(checkpoint: Checkpoint, walks: Walks, known: NDArray[np.float32]) -> dict[str, float]:

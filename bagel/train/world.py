@@ -23,7 +23,7 @@ from bagel.config import WalkConfig
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
 from bagel.train.autoencoder import pixels
-from bagel.train.data import Walks, poses_to_tell
+from bagel.train.data import Walks, aims_to_tell
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_
 from bagel.train.poses import NOWHERE, PoseWords, num_rows
@@ -45,10 +45,10 @@ Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names a
 
 @dataclass(frozen=True)
 class WorldTraining:
-    """Shares are of predictions, except `noisy` (of clean pictures) and `drop_pose` (of windows)."""
+    """Shares are of predictions, but `noisy` of clean pictures, and `drop_aim`, `aside` and `blind` of windows."""
 
     batch: int = 64
-    words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of a pose)
+    words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of an aim)
     shift: float = 3.0  # of the drawn times
     uniform: float = 0.5  # share of times drawn uniformly; the others are logit-normal
     pure: float = 0.35  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
@@ -57,7 +57,9 @@ class WorldTraining:
     own: float = 1.0  # the most of a window's clean pictures that are the model's own; each window draws its share
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
-    drop_pose: float = 0.1  # share of windows whose texts do not tell where one stands
+    drop_aim: float = 0.1  # share of windows whose texts do not tell where a move leads
+    aside: float = 0.4  # share of windows whose clean pictures have drifted off: only the words tell where it goes on
+    blind: float = 0.1  # share of windows whose clean pictures are hardly to be seen
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 64  # asked at each step
     answers: float = 0.05  # weight of the cross entropy of their answers
@@ -67,7 +69,7 @@ class WorldTraining:
 def with_room(
     c: WorldTraining, tokenizer: Tokenizer, wordings: Sequence[Sequence[str]], walk: WalkConfig
 ) -> WorldTraining:
-    """Slots long enough for the longest of the sentences, and for a pose where `walk` tells it.
+    """Slots long enough for the longest of the sentences, and for an aim where `walk` tells it.
 
     Raises ValueError where a sentence is too long to be a move.
     """
@@ -81,7 +83,7 @@ def with_room(
 class Phrases:
     """All texts as one table: for each scene (or none), move and wording a row of `ids` and its length.
 
-    Poses are put in when they are drawn. Where the place's name makes a text too long for `words` rows, both
+    Aims are put in when they are drawn. Where the place's name makes a text too long for `words` rows, both
     are left out.
     """
 
@@ -89,13 +91,13 @@ class Phrases:
         scenes, wordings = said
         most = max(2, *map(len, wordings))
         texts = [(scene, p[k % len(p)]) for scene in (*scenes, "") for p in wordings for k in range(most)]
-        self.poses = PoseWords(tokenizer, walk, device) if walk.tells_pose else None
+        self.aims = PoseWords(tokenizer, walk, device) if walk.tells_aim else None
         more = num_rows(tokenizer, walk)
         rows, places = [], []
         for scene, phrase in texts:
             action = understand(phrase, vocabulary())
             row = tokenizer.prompt(walk.words(scene, action, None))
-            place = NOWHERE if self.poses is None else self.poses.place(scene, action)
+            place = NOWHERE if self.aims is None else self.aims.place(scene, action)
             if len(row) + (0 if place == NOWHERE else more) > words:
                 row, place = tokenizer.prompt(phrase), NOWHERE
             rows.append(row)
@@ -107,10 +109,12 @@ class Phrases:
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self.ids = torch.tensor([row + [0] * (words - len(row)) for row in rows], device=device)
 
-    def draw(self, scenes: Tensor, moves: Tensor, poses: Tensor | None, c: WorldTraining) -> tuple[Tensor, Tensor]:
-        """Texts for scenes [B] and moves [B, P]: ids [B, P, words] and rows [B, P], 0 where dropped.
+    def draw(
+        self, scenes: Tensor, moves: Tensor, aims: Tensor | None, c: WorldTraining
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Texts for scenes [B] and moves [B, P]: ids [B, P, words], rows [B, P] (0: dropped), and which tell an aim.
 
-        poses: x, y (m), yaw, pitch and object_yaw (degrees) before the moves [B, P, 5]; None where words tell none.
+        aims: x, y (m), yaw, pitch and object_yaw (degrees) [B, P, 5]; None where words tell none.
         """
 
         def chance(share: float) -> Tensor:
@@ -121,12 +125,22 @@ class Phrases:
         other = torch.randint(1, num_wordings, moves.shape, device=moves.device)
         wording = torch.where(chance(c.other_words), other, 0)
         index = (scene * num_moves + moves) * num_wordings + wording
-        ids, lengths = self.ids[index], self.lengths[index]
-        if self.poses is not None:
-            assert poses is not None, "the words tell where one stands"
-            silent = torch.rand(len(moves), 1, device=moves.device) < c.drop_pose
-            ids, lengths = self.poses.put(ids, lengths, torch.where(silent, NOWHERE, self.places[index]), poses)
-        return ids, torch.where(chance(c.drop_words), 0, lengths)
+        ids, bare = self.ids[index], self.lengths[index]
+        lengths = bare
+        if self.aims is not None:
+            assert aims is not None, "the words tell where a move leads"
+            silent = torch.rand(len(moves), 1, device=moves.device) < c.drop_aim
+            ids, lengths = self.aims.put(ids, bare, torch.where(silent, NOWHERE, self.places[index]), aims)
+        dropped = chance(c.drop_words)
+        return ids, torch.where(dropped, 0, lengths), (lengths > bare) & ~dropped
+
+
+def fade(past: Tensor, blind: Tensor, c: WorldTraining) -> Tensor:
+    """Clean pictures [B, P, N, C] with noise on a share of them, so much where `blind` [B, 1] that little is seen."""
+    b, p = past.shape[:2]
+    amount, drawn = torch.rand(2, b, p, device=past.device)
+    level = torch.where(blind, 0.3 + 0.7 * amount, c.noise * amount * (drawn < c.noisy))
+    return past.lerp(torch.randn_like(past), level[..., None, None])
 
 
 @torch.inference_mode()
@@ -169,25 +183,23 @@ class Objective:
         self.attend = self._flex() if device.startswith("cuda") else self._dense
 
     def loss(
-        self, past: Tensor, following: Tensor, ids: Tensor, lengths: Tensor, c: WorldTraining
+        self, clean: Tensor, following: Tensor, ids: Tensor, lengths: Tensor, weight: Tensor, c: WorldTraining
     ) -> tuple[Tensor, Tensor]:
         """The mean squared error of the velocity, and the latents predicted on the way to it, [B, P, N, C].
 
-        past: latents [B, P, N, C] of the pictures seen; following: of the pictures after them; ids [B, P, words];
-        lengths [B, P].
+        clean: latents [B, P, N, C] of the pictures seen; following: of the pictures after them; ids [B, P, words];
+        lengths and weight [B, P].
         """
         b, p = lengths.shape
-        past, following = past.float(), following.float()
         t = draw_times((b, p), c, self.device)
-        eps, noise = torch.randn_like(following), torch.randn_like(following)
-        level = c.noise * torch.rand(b, p, device=self.device) * (torch.rand(b, p, device=self.device) < c.noisy)
-        clean = past.lerp(noise, level[..., None, None])
+        eps = torch.randn_like(following)
         noised = following.lerp(eps, t[..., None, None])
         rows = self.model.embed_latents(
             torch.cat((clean, noised), 1), torch.cat((torch.zeros_like(t), t), 1)[..., None], self.grid
         )
         velocity = self.forward(rows.flatten(1, 2), ids, lengths).float().unflatten(1, (p, -1))
-        return F.mse_loss(velocity, eps - following), (noised - t[..., None, None] * velocity).detach()
+        error = (velocity - (eps - following)).square().mean((2, 3))
+        return (error * weight).sum() / weight.sum(), (noised - t[..., None, None] * velocity).detach()
 
     def forward(self, gen: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
         """Latent rows [B, 2 P N, D], clean then noised -> velocity [B, P N, C] of the noised ones."""
@@ -244,9 +256,12 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     model.to(device, dtype)
     pictures = to_device(walks.frames, device)
     latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
+    aside = latents
+    if walks.aside is not None:
+        aside = encode(autoencoder, to_device(walks.aside, device), model.config.latent_patch_size, dtype)
     moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes))
-    told = poses_to_tell(walks, model.config.walk)
-    poses = None if told is None else torch.from_numpy(np.array(told)).to(device)
+    known = aims_to_tell(walks, model.config.walk)
+    aims = None if known is None else torch.from_numpy(np.array(known)).to(device)
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
@@ -260,13 +275,17 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
-        ids, lengths = phrases.draw(scenes[w[:, 0]], moves[w, at], None if poses is None else poses[w, at], c)
-        share = c.own * torch.rand(c.batch, 1, device=device)
-        replaced = torch.rand(at.shape, device=device) < share
+        ids, lengths, told = phrases.draw(scenes[w[:, 0]], moves[w, at], None if aims is None else aims[w, at], c)
+        share, case = torch.rand(2, c.batch, 1, device=device)
+        replaced = torch.rand(at.shape, device=device) < c.own * share
         past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])
-        value, predicted = objective.loss(past, latents[w, at + 1], ids, lengths, c)
-        told = (lengths > 0)[..., None, None]  # without its words a prediction is of some other move
-        kept = told & predicted.isfinite().all(-1, keepdim=True)
+        off = case < (0.0 if walks.aside is None else c.aside)
+        blind = (case > 1 - c.blind) & (aims is not None)
+        past = fade(torch.where(off[..., None, None], aside[w, at], past).float(), blind, c)
+        sure = told | ~(off | blind)  # else nothing tells where it goes on
+        value, predicted = objective.loss(past, latents[w, at + 1].float(), ids, lengths, sure.float(), c)
+        # without its words a prediction is of some other move
+        kept = ((lengths > 0) & sure)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
         own[w, at + 1] = torch.where(kept, predicted.to(own.dtype), own[w, at + 1])
         return value
 

@@ -46,17 +46,17 @@ def test_a_model_without_walk_settings_reads_instructions_and_ours_reads_the_voc
         (Pose(0.325 - 1e-10, 0.0, 44.5 - 1e-9, 19.5 + 1e-9, -0.6), "+033 +000 045 +20 359"),
     ],
 )
-def test_words_may_tell_where_one_stands(pose: Pose, told: str) -> None:
-    walk = WalkConfig(prompt="{scene} {pose}: {action}")
+def test_words_may_tell_where_a_move_leads(pose: Pose, told: str) -> None:
+    walk = WalkConfig(prompt="{scene} {aim}: {action}")
     assert walk.words("gallery", vocabulary()[3], pose) == f"gallery {told}: turn left"
     assert walk.words("", vocabulary()[3], pose) == "turn left"
-    for silent, known in ((walk.without_pose(), pose), (walk, None), (walk, Pose(x=-9.996)), (walk, Pose(y=9.996))):
+    for silent, known in ((walk.without_aim(), pose), (walk, None), (walk, Pose(x=-9.996)), (walk, Pose(y=9.996))):
         assert silent.words("gallery", vocabulary()[3], known) == "gallery: turn left"
 
 
-@pytest.mark.parametrize("prompt", ["{place}: {action}", "{pose:9}", "{pose", "{}"])
+@pytest.mark.parametrize("prompt", ["{place}: {action}", "{aim:9}", "{aim", "{}"])
 def test_a_prompt_of_unknown_names_is_refused(prompt: str) -> None:
-    with pytest.raises(ValueError, match=r"\{instruction\} and \{pose\} alone"):
+    with pytest.raises(ValueError, match=r"\{instruction\} and \{aim\} alone"):
         WalkConfig(prompt=prompt)
 
 

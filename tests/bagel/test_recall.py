@@ -14,7 +14,7 @@ from bagel.world_model import BagelWorldModel
 from world.types import Action, Pose, Scene, Start
 
 WALK = WalkConfig(history=3, preset="walk", recall=True)
-COMPASS = replace(WALK, prompt="{scene} {pose}: {action}")
+COMPASS = replace(WALK, prompt="{scene} {aim}: {action}")
 
 
 def walked(golden: Path, walk: WalkConfig) -> BagelWorldModel:
@@ -68,7 +68,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return said
 
 
-def test_a_past_read_again_tells_where_one_stood(golden: Path, scene: Scene, heard: list[str]) -> None:
+def test_a_past_read_again_tells_where_each_move_led(golden: Path, scene: Scene, heard: list[str]) -> None:
     model = walked(golden, replace(COMPASS, recall=False, history=4))
     start = replace(scene.starts[0], pose=Pose(1.0, 2.0, 172.5, -10.0, 0.25))
     [state] = model.reset([replace(scene, name="hall", starts=(start,), simulated=True)], [3])
@@ -78,10 +78,10 @@ def test_a_past_read_again_tells_where_one_stood(golden: Path, scene: Scene, hea
     [warm] = model.step([state], [moves["object_right"]])
     told = list(heard)
     assert told == [
-        "hall +100 +200 173 -10 000: turn left",
-        "hall +100 +200 188 -10 000: look up",
-        "hall +100 +200 188 +00 000: move forward",
-        "hall +070 +196 188 +00 000: rotate the object right",
+        "hall +100 +200 188 -10 000: turn left",
+        "hall +100 +200 188 +00 000: look up",
+        "hall +070 +196 188 +00 000: move forward",
+        "hall +070 +196 188 +00 345: rotate the object right",
     ]
     heard.clear()
     [cold] = BagelWorldModel(model.checkpoint, "golden").step([state], [moves["object_right"]])
@@ -95,7 +95,7 @@ def test_nobody_knows_where_a_picture_was_taken(golden: Path, scene: Scene, hear
     assert heard == [f"photo: {scene.actions[0].text}"]
 
 
-def test_a_place_tells_where_one_stood_there(golden: Path, scene: Scene, heard: list[str]) -> None:
+def test_a_place_tells_where_one_goes_from_there(golden: Path, scene: Scene, heard: list[str]) -> None:
     model = walked(golden, COMPASS)
     left, right = (next(a for a in scene.actions if a.name == name) for name in ("left", "right"))
     [state] = model.reset([replace(scene, name="hall", simulated=True)], [3])
@@ -104,12 +104,12 @@ def test_a_place_tells_where_one_stood_there(golden: Path, scene: Scene, heard: 
     state = replace(state, frames=state.frames[-1:], actions=(), memory=state.memory[-1:])
     heard.clear()
     [after] = model.step([state], [right])
-    assert sorted(heard) == ["hall +000 +000 015 +00 000: turn left", "hall +000 +000 030 +00 000: turn right"]
+    assert sorted(heard) == ["hall +000 +000 015 +00 000: turn right", "hall +000 +000 030 +00 000: turn left"]
     near = replace(state, pose=replace(state.pose, yaw=state.pose.yaw + 0.7))
     [warm], [cold] = (m.step([near], [right]) for m in (model, BagelWorldModel(model.checkpoint, "golden")))
     assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
     assert sorted(heard[-3:]) == [
-        "hall +000 +000 015 +00 000: turn left",
-        *["hall +000 +000 031 +00 000: turn right"] * 2,
+        *["hall +000 +000 016 +00 000: turn right"] * 2,
+        "hall +000 +000 030 +00 000: turn left",
     ]
     assert after.actions == (right,)

@@ -15,7 +15,7 @@ from bagel.config import read_config
 from bagel.train.data import HELD_OUT, DataConfig, generate
 from world import models
 from world.phrases import MOVES, move_in
-from world.types import vocabulary
+from world.types import Pose, vocabulary
 
 
 @pytest.mark.gl
@@ -24,7 +24,7 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     shared = ["--out", str(out), "--minutes", "5", "--scenes", "tabletop", "--walks", "2", "--workers", "1"]
     shared += ["--data", str(walks), "--batch", "2", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "20", "--config", str(config)]) == 0
-    compass = "{scene} {pose}: {action}"
+    compass = "{scene} {aim}: {action}"
     assert main(["train", "world", *shared, "--max-steps", "60", "--prompt", compass]) == 0
     figures = json.loads((out / "run" / "ae" / "autoencoder.json").read_text())
     assert figures["step"] == 20
@@ -48,6 +48,27 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     changed = {name.partition(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"decoder"}
     assert json.loads((out / "run" / "decoder" / "autoencoder.json").read_text())["step"] == 3
+
+
+@pytest.mark.gl
+def test_walks_tell_where_moves_would_lead_and_what_is_seen_beside(tmp_path: Path) -> None:
+    plain = DataConfig(("studio",), 2, length=32, first_seed=3)
+    walks, beside = generate(plain, tmp_path / "a", 1), generate(replace(plain, aside=True), tmp_path / "b", 1)
+    assert walks.aside is None
+    assert beside.aside is not None
+    assert np.array_equal(walks.frames, beside.frames)
+    assert walks.poses is not None
+    assert walks.aims is not None
+    scene = models.load_scene("studio")
+    for poses, aims, actions in zip(walks.poses, walks.aims, walks.actions, strict=True):
+        for pose, aim, action in zip(poses[:-1], aims, actions, strict=True):
+            there = Pose(*pose.tolist()).moved(move_in(scene, MOVES[action]))
+            assert (there.x, there.y, there.yaw) == pytest.approx(tuple(aim[:3].tolist()), abs=1e-4)
+    stopped = np.abs(walks.aims - walks.poses[:, 1:])[..., :2].max(-1) > 0.01
+    assert 0 < stopped.mean() < 0.5
+    off = np.abs(beside.aside.astype(int) - beside.frames).mean(axis=(2, 3, 4))
+    assert off.min() > 1
+    assert off.max() < 60
 
 
 @pytest.mark.gl

@@ -13,14 +13,14 @@ from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.train.layout import Layout
 from bagel.train.poses import PoseWords
-from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, with_room
+from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, fade, with_room
 from bagel.weights import Checkpoint
 from world.phrases import PHRASES
 from world.types import Action, Pose, vocabulary
 from world.words import understand
 
 GRID = (2, 2)
-COMPASS = "{scene} {pose}: {action}"
+COMPASS = "{scene} {aim}: {action}"
 SCENES = ("studio", "gallery", "tabletop")
 TEXTS = ("turn left", "", "rotate the object right")
 
@@ -55,26 +55,26 @@ def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
     walk = dataclasses.replace(checkpoint.config.walk, prompt="{scene}: {action}")
     phrases = Phrases(checkpoint.tokenizer, walk, (("studio", "garden"), tuple(PHRASES.values())), 40, "cpu")
     plain = WorldTraining(drop_words=0, drop_scene=0, other_words=0)
-    ids, lengths = phrases.draw(torch.tensor([1]), torch.tensor([[3, 1]]), None, plain)
+    ids, lengths, _ = phrases.draw(torch.tensor([1]), torch.tensor([[3, 1]]), None, plain)
     read = [checkpoint.tokenizer.decode(row[1 : n - 1].tolist()) for row, n in zip(ids[0], lengths[0], strict=True)]
     assert read == ["garden: turn left", "garden: move forward"]
     nowhere = dataclasses.replace(plain, drop_scene=1.0)
-    ids, lengths = phrases.draw(torch.tensor([1]), torch.tensor([[3]]), None, nowhere)
+    ids, lengths, _ = phrases.draw(torch.tensor([1]), torch.tensor([[3]]), None, nowhere)
     assert checkpoint.tokenizer.decode(ids[0, 0, 1 : lengths[0, 0] - 1].tolist()) == "turn left"
     silent = dataclasses.replace(plain, drop_words=1.0)
     assert phrases.draw(torch.tensor([1]), torch.tensor([[3]]), None, silent)[1].item() == 0
 
 
 def compass(prompt: str, c: WorldTraining) -> tuple[Tokenizer, WalkConfig, Phrases, WorldTraining]:
-    """The shipped model's words, telling where one stands as in `prompt`."""
+    """The shipped model's words, telling where moves lead as in `prompt`."""
     tokenizer, walk = Tokenizer.from_directory(TINY), dataclasses.replace(read_config(TINY).walk, prompt=prompt)
     c = with_room(c, tokenizer, tuple(PHRASES.values()), walk)
     return tokenizer, walk, Phrases(tokenizer, walk, (SCENES, tuple(PHRASES.values())), c.words, "cpu"), c
 
 
-@pytest.mark.parametrize("prompt", [COMPASS, "{action} {pose}, {scene}", "{scene}: {action}"])
-def test_what_is_drawn_is_what_a_walk_says_wherever_one_stands(prompt: str) -> None:
-    plain = WorldTraining(words=20, drop_words=0, drop_scene=0, other_words=0, drop_pose=0)
+@pytest.mark.parametrize("prompt", [COMPASS, "{action} {aim}, {scene}", "{scene}: {action}"])
+def test_what_is_drawn_is_what_a_walk_says_wherever_it_leads(prompt: str) -> None:
+    plain = WorldTraining(words=20, drop_words=0, drop_scene=0, other_words=0, drop_aim=0)
     tokenizer, walk, phrases, c = compass(prompt, plain)
     generator = torch.Generator().manual_seed(0)
     scenes = torch.randint(len(SCENES), (64,), generator=generator)
@@ -83,7 +83,7 @@ def test_what_is_drawn_is_what_a_walk_says_wherever_one_stands(prompt: str) -> N
     poses[::2] = (poses[::2] * 2).round() / 2  # many at a half
     poses[1::4, :, :2] = (poses[1::4, :, :2] * 200).round() / 200
     wordings = list(PHRASES.values())
-    ids, lengths = phrases.draw(scenes, moves, poses, c)
+    ids, lengths, _ = phrases.draw(scenes, moves, poses, c)
     for i in range(64):
         for j in range(7):
             action = understand(wordings[moves[i, j]][0], vocabulary())
@@ -91,27 +91,28 @@ def test_what_is_drawn_is_what_a_walk_says_wherever_one_stands(prompt: str) -> N
             assert ids[i, j, : lengths[i, j]].tolist() == tokenizer.prompt(text)
 
 
-def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_one_stands() -> None:
-    c = WorldTraining(drop_words=0, drop_scene=0, other_words=0, drop_pose=0.5)
+def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_a_move_leads() -> None:
+    c = WorldTraining(drop_words=0, drop_scene=0, other_words=0, drop_aim=0.5)
     tokenizer, _, phrases, c = compass(COMPASS, c)
     scenes, moves = torch.ones(40, dtype=torch.long), torch.full((40, 2), 3)
     poses = torch.tensor([1.25, -0.4, 90.0, -10.0, 45.0]).expand(40, 2, 5)
 
     def read(c: WorldTraining) -> list[tuple[str, ...]]:
-        ids, lengths = phrases.draw(scenes, moves, poses, c)
+        ids, lengths, told = phrases.draw(scenes, moves, poses, c)
+        assert torch.equal(told, lengths > 10)
         rows = zip(ids.flatten(0, 1), lengths.flatten(), strict=True)
         texts = [tokenizer.decode(row[1 : n - 1].tolist()) for row, n in rows]
         return list(zip(texts[::2], texts[1::2], strict=True))
 
     whole, without = ("gallery +125 -040 090 -10 045: turn left",) * 2, ("gallery: turn left",) * 2
     assert set(read(c)) == {whole, without}  # of a window all or none
-    assert set(read(dataclasses.replace(c, drop_pose=1.0))) == {without}
+    assert set(read(dataclasses.replace(c, drop_aim=1.0))) == {without}
     assert set(read(dataclasses.replace(c, drop_scene=1.0))) == {("turn left",) * 2}
 
 
 def test_numbers_that_cannot_be_put_in_are_refused() -> None:
     with pytest.raises(ValueError, match="joins the numbers of"):
-        compass("{scene}, ({pose}): {action}", WorldTraining())
+        compass("{scene}, ({aim}): {action}", WorldTraining())
     tokenizer = Tokenizer.from_directory(TINY)
     encode = tokenizer.encode
     tokenizer.encode = lambda text: encode(text.replace(" 100", " 1"))
@@ -162,7 +163,18 @@ def test_what_is_kept_for_a_frame_is_what_the_loss_compares_with_it(checkpoint: 
     objective = Objective(checkpoint.model, checkpoint.tokenizer, layout, 2, "cpu")
     past, following = torch.randn(2, 2, 3, 4, checkpoint.model.config.latent_channels)
     ids, lengths = torch.ones(2, 3, 3, dtype=torch.long), torch.full((2, 3), 3)
-    loss, predicted = objective.loss(past, following, ids, lengths, WorldTraining(pure=1.0))
+    weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])  # one of the two windows does not count
+    loss, predicted = objective.loss(past, following, ids, lengths, weight, WorldTraining(pure=1.0))
     assert loss.requires_grad
     assert not predicted.requires_grad
-    torch.testing.assert_close((predicted - following).square().mean(), loss.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close((predicted - following)[0, ::2].square().mean(), loss.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_clean_pictures_fade_a_little_and_the_blind_see_hardly_any() -> None:
+    torch.manual_seed(0)
+    past = torch.full((2, 2000, 1, 8), 10.0)
+    faded = fade(past, torch.tensor([[False], [True]]), WorldTraining(noisy=0.8, noise=0.15))
+    level = 1 - faded.mean((2, 3)) / 10
+    assert (level[0].abs() < 1e-6).float().mean() == pytest.approx(0.2, abs=0.05)
+    assert level[0].max() < 0.3
+    assert level[1].mean() == pytest.approx(0.65, abs=0.03)

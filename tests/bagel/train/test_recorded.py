@@ -31,7 +31,7 @@ def test_recorded_episodes_make_a_checkpoint_that_walks(smaller: Path, episodes:
     out = tmp_path / "model"
     shared = ["--from", str(episodes), "--out", str(out), "--minutes", "5", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "4", "--batch", "4", "--config", str(smaller)]) == 0
-    compass = ["--prompt", "In {scene} {pose}: {action}"]  # where one stood is not recorded
+    compass = ["--prompt", "In {scene} {aim}: {action}"]  # where one stood is not recorded
     assert main(["train", "world", *shared, *compass, "--max-steps", "100", "--batch", "4"]) == 0
     assert read_config(out).walk.prompt == "In {scene}: {action}"
     with (out / "run" / "world" / "log.csv").open() as file:
