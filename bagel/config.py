@@ -126,7 +126,8 @@ class WalkConfig:
 
     `history` counts the pictures in context: they grow up to it, then start again from the newest alone, so that a
     step depends on nothing that its state does not hold. `prompt` names {scene}, {action} (the vocabulary's words) or
-    {instruction} (magnitudes told), and {aim}: where the action leads if nothing stands in the way (`pose_words`).
+    {instruction} (magnitudes told), and {aim}: where the action leads if nothing stands in the way (`pose_words`),
+    which is told in the `scenes` where the model was trained: elsewhere the same numbers would mean another place.
     """
 
     prompt: str = "{instruction}"
@@ -135,6 +136,7 @@ class WalkConfig:
     preset: str = "edit"  # of world.settings.PRESETS
     ask: bool = True  # whether the model answers questions
     recall: bool = False  # whether the picture of a place passed before is read again on the way back (world.recall)
+    scenes: tuple[str, ...] = ()  # names of simulated scenes whose places the model knows
     frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
 
     def __post_init__(self) -> None:
@@ -143,6 +145,8 @@ class WalkConfig:
             raise ValueError(f"preset is one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
+        if any(not isinstance(name, str) for name in self.scenes):
+            raise ValueError(f"scenes are names, got {list(self.scenes)}")
         try:
             self.prompt.replace("{aim}", "").format(scene="", action="", instruction="")
         except (LookupError, ValueError):

@@ -158,8 +158,8 @@ class BagelWorldModel:
         return chances_of_yes(self.checkpoint, pictures, question).double().cpu().numpy()
 
     def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
-        """What the model reads of an action at `pose`; nobody knows from where a picture was taken."""
-        aim = pose.moved(action) if pose is not None and scene.simulated else None
+        """What the model reads of an action at `pose`, which is told where the model knows its way about."""
+        aim = pose.moved(action) if pose is not None and self._is_told(scene) else None
         return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, aim)))
 
     def close(self) -> None:
@@ -245,7 +245,11 @@ class BagelWorldModel:
 
     def _reckoning(self, scene: Scene) -> Reckon:
         """On a known floor plan; but a model that is not told where it stands does not keep to one."""
-        return models.reckon if self.walk.tells_aim and models.has_plan(scene) else unhindered
+        return models.reckon if self._is_told(scene) and models.has_plan(scene) else unhindered
+
+    def _is_told(self, scene: Scene) -> bool:
+        """Whether words tell where an action leads; nobody knows it of a picture."""
+        return self.walk.tells_aim and scene.simulated and scene.name in self.walk.scenes
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
         """What is in context; pictures without latents are encoded here, all in one batch."""

@@ -30,6 +30,7 @@ from bagel.train.validate import validate
 from bagel.transforms import fit
 from bagel.weights import Checkpoint, Loading, build, choose_device, load, save
 from bagel.world_model import BagelWorldModel
+from world import models
 from world.files import atomic_write_text
 
 WHOLE = Loading(precision="float32")  # packed matrices learn nothing
@@ -87,7 +88,8 @@ def _world(args: argparse.Namespace, team: Team) -> int:
     walk = checkpoint.config.walk
     walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:
-        walk = dataclasses.replace(walk, ask=True)  # it learns to answer as well
+        names = {models.load_scene(address).name for address in args.scenes}
+        walk = dataclasses.replace(walk, ask=True, scenes=tuple(sorted({*walk.scenes, *names})))
     else:
         walk = walk.without_aim()  # nobody knows where one stood
     checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))

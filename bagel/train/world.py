@@ -58,7 +58,7 @@ class WorldTraining:
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
     drop_aim: float = 0.1  # share of windows whose texts do not tell where a move leads
-    aside: float = 0.4  # share of windows whose clean pictures have drifted off: only the words tell where it goes on
+    aside: float = 0.4  # share of windows whose first clean pictures have drifted off: words tell where it goes on
     blind: float = 0.1  # share of windows whose clean pictures are hardly to be seen
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 64  # asked at each step
@@ -281,7 +281,8 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])
         off = case < (0.0 if walks.aside is None else c.aside)
         blind = (case > 1 - c.blind) & (aims is not None)
-        past = fade(torch.where(off[..., None, None], aside[w, at], past).float(), blind, c)
+        drifted = off & (window <= torch.randint(layout.predictions, (c.batch, 1), device=device))
+        past = fade(torch.where(drifted[..., None, None], aside[w, at], past).float(), blind, c)
         sure = told | ~(off | blind)  # else nothing tells where it goes on
         value, predicted = objective.loss(past, latents[w, at + 1].float(), ids, lengths, sure.float(), c)
         # without its words a prediction is of some other move

@@ -22,7 +22,7 @@ def edited(directory: Path, file: str, **values: object) -> None:
 
 
 def test_what_is_written_is_read_back(golden: Path, tmp_path: Path) -> None:
-    walk = WalkConfig(prompt="{scene}: {action}", history=3, frame_size=(64, 96))
+    walk = WalkConfig(prompt="{scene}: {action}", history=3, scenes=("hall", "attic"), frame_size=(64, 96))
     config = replace(read_config(golden), walk=walk)
     write(tmp_path, config)
     assert read_config(tmp_path) == config

@@ -14,7 +14,7 @@ from bagel.world_model import BagelWorldModel
 from world.types import Action, Pose, Scene, Start
 
 WALK = WalkConfig(history=3, preset="walk", recall=True)
-COMPASS = replace(WALK, prompt="{scene} {aim}: {action}")
+AIMS = replace(WALK, prompt="{scene} {aim}: {action}", scenes=("hall",))
 
 
 def walked(golden: Path, walk: WalkConfig) -> BagelWorldModel:
@@ -69,7 +69,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_past_read_again_tells_where_each_move_led(golden: Path, scene: Scene, heard: list[str]) -> None:
-    model = walked(golden, replace(COMPASS, recall=False, history=4))
+    model = walked(golden, replace(AIMS, recall=False, history=4))
     start = replace(scene.starts[0], pose=Pose(1.0, 2.0, 172.5, -10.0, 0.25))
     [state] = model.reset([replace(scene, name="hall", starts=(start,), simulated=True)], [3])
     moves = {action.name: action for action in scene.actions}
@@ -89,14 +89,17 @@ def test_a_past_read_again_tells_where_each_move_led(golden: Path, scene: Scene,
     assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
 
 
-def test_nobody_knows_where_a_picture_was_taken(golden: Path, scene: Scene, heard: list[str]) -> None:
-    model = walked(golden, COMPASS)
+def test_what_is_no_known_place_is_told_no_aim(golden: Path, scene: Scene, heard: list[str]) -> None:
+    model = walked(golden, AIMS)
     model.step(model.reset([replace(scene, name="photo")], [3]), scene.actions[:1])
     assert heard == [f"photo: {scene.actions[0].text}"]
+    heard.clear()
+    model.step(model.reset([replace(scene, name="attic", simulated=True)], [3]), scene.actions[:1])  # not trained in
+    assert heard == [f"attic: {scene.actions[0].text}"]
 
 
 def test_a_place_tells_where_one_goes_from_there(golden: Path, scene: Scene, heard: list[str]) -> None:
-    model = walked(golden, COMPASS)
+    model = walked(golden, AIMS)
     left, right = (next(a for a in scene.actions if a.name == name) for name in ("left", "right"))
     [state] = model.reset([replace(scene, name="hall", simulated=True)], [3])
     for _ in range(2):

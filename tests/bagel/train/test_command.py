@@ -24,8 +24,8 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     shared = ["--out", str(out), "--minutes", "5", "--scenes", "tabletop", "--walks", "2", "--workers", "1"]
     shared += ["--data", str(walks), "--batch", "2", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "20", "--config", str(config)]) == 0
-    compass = "{scene} {aim}: {action}"
-    assert main(["train", "world", *shared, "--max-steps", "60", "--prompt", compass]) == 0
+    aims = "{scene} {aim}: {action}"
+    assert main(["train", "world", *shared, "--max-steps", "60", "--prompt", aims]) == 0
     figures = json.loads((out / "run" / "ae" / "autoencoder.json").read_text())
     assert figures["step"] == 20
     assert (out / "run" / "ae" / "autoencoder.png").exists()
@@ -40,7 +40,7 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     state = model.step(model.reset([scene], [0]), [scene.actions[3]])[0]
     assert state.frame.shape == (128, 128, 3)
     assert main(["train", "world", *shared, "--max-steps", "2", "--resume"]) == 0
-    assert read_config(out).walk.prompt == compass
+    assert read_config(out).walk.prompt == aims
     before, world = load_file(out / "ae.safetensors"), (out / "ema.safetensors").read_bytes()
     assert main(["train", "decoder", *shared, "--max-steps", "3"]) == 0
     after = load_file(out / "ae.safetensors")

@@ -20,7 +20,7 @@ from world.types import Action, Pose, vocabulary
 from world.words import understand
 
 GRID = (2, 2)
-COMPASS = "{scene} {aim}: {action}"
+AIMS = "{scene} {aim}: {action}"
 SCENES = ("studio", "gallery", "tabletop")
 TEXTS = ("turn left", "", "rotate the object right")
 
@@ -65,17 +65,17 @@ def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
     assert phrases.draw(torch.tensor([1]), torch.tensor([[3]]), None, silent)[1].item() == 0
 
 
-def compass(prompt: str, c: WorldTraining) -> tuple[Tokenizer, WalkConfig, Phrases, WorldTraining]:
+def spoken(prompt: str, c: WorldTraining) -> tuple[Tokenizer, WalkConfig, Phrases, WorldTraining]:
     """The shipped model's words, telling where moves lead as in `prompt`."""
     tokenizer, walk = Tokenizer.from_directory(TINY), dataclasses.replace(read_config(TINY).walk, prompt=prompt)
     c = with_room(c, tokenizer, tuple(PHRASES.values()), walk)
     return tokenizer, walk, Phrases(tokenizer, walk, (SCENES, tuple(PHRASES.values())), c.words, "cpu"), c
 
 
-@pytest.mark.parametrize("prompt", [COMPASS, "{action} {aim}, {scene}", "{scene}: {action}"])
+@pytest.mark.parametrize("prompt", [AIMS, "{action} {aim}, {scene}", "{scene}: {action}"])
 def test_what_is_drawn_is_what_a_walk_says_wherever_it_leads(prompt: str) -> None:
     plain = WorldTraining(words=20, drop_words=0, drop_scene=0, other_words=0, drop_aim=0)
-    tokenizer, walk, phrases, c = compass(prompt, plain)
+    tokenizer, walk, phrases, c = spoken(prompt, plain)
     generator = torch.Generator().manual_seed(0)
     scenes = torch.randint(len(SCENES), (64,), generator=generator)
     moves = torch.randint(len(PHRASES), (64, 7), generator=generator)
@@ -93,7 +93,7 @@ def test_what_is_drawn_is_what_a_walk_says_wherever_it_leads(prompt: str) -> Non
 
 def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_a_move_leads() -> None:
     c = WorldTraining(drop_words=0, drop_scene=0, other_words=0, drop_aim=0.5)
-    tokenizer, _, phrases, c = compass(COMPASS, c)
+    tokenizer, _, phrases, c = spoken(AIMS, c)
     scenes, moves = torch.ones(40, dtype=torch.long), torch.full((40, 2), 3)
     poses = torch.tensor([1.25, -0.4, 90.0, -10.0, 45.0]).expand(40, 2, 5)
 
@@ -112,12 +112,12 @@ def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_a_move_leads
 
 def test_numbers_that_cannot_be_put_in_are_refused() -> None:
     with pytest.raises(ValueError, match="joins the numbers of"):
-        compass("{scene}, ({aim}): {action}", WorldTraining())
+        spoken("{scene}, ({aim}): {action}", WorldTraining())
     tokenizer = Tokenizer.from_directory(TINY)
     encode = tokenizer.encode
     tokenizer.encode = lambda text: encode(text.replace(" 100", " 1"))
     with pytest.raises(ValueError, match="must split digits"):
-        PoseWords(tokenizer, dataclasses.replace(read_config(TINY).walk, prompt=COMPASS), "cpu")
+        PoseWords(tokenizer, dataclasses.replace(read_config(TINY).walk, prompt=AIMS), "cpu")
 
 
 def test_a_text_that_does_not_fit_is_refused(checkpoint: Checkpoint) -> None:

@@ -31,8 +31,8 @@ def test_recorded_episodes_make_a_checkpoint_that_walks(smaller: Path, episodes:
     out = tmp_path / "model"
     shared = ["--from", str(episodes), "--out", str(out), "--minutes", "5", "--device", "cpu"]
     assert main(["train", "ae", *shared, "--max-steps", "4", "--batch", "4", "--config", str(smaller)]) == 0
-    compass = ["--prompt", "In {scene} {aim}: {action}"]  # where one stood is not recorded
-    assert main(["train", "world", *shared, *compass, "--max-steps", "100", "--batch", "4"]) == 0
+    aims = ["--prompt", "In {scene} {aim}: {action}"]  # where one stood is not recorded
+    assert main(["train", "world", *shared, *aims, "--max-steps", "100", "--batch", "4"]) == 0
     assert read_config(out).walk.prompt == "In {scene}: {action}"
     with (out / "run" / "world" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
