@@ -27,7 +27,7 @@ from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
 _ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts")
-_ASIDE = (0.12, 0.12, 4.0, 1.5, 5.0)  # m, m and degrees that a place aside is off, as a standard deviation
+_ASIDE = (0.12, 0.12, 4.0, 1.5, 5.0)  # m, m and degrees that a place aside is off: a deviation, halved to doubled
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
 
@@ -200,7 +200,7 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         arrays["starts"][index] = state.scene.starts[0].name
         arrays["sights"][index] = _sights(_world(config.world), states)
         if config.aside:
-            first, last = other.normal(0.0, _ASIDE, (2, 5))
+            first, last = other.normal(0.0, _ASIDE, (2, 5)) * 2 ** other.uniform(-1, 1)
             off = np.linspace(first, last, config.length)
             there = [Pose(*pose) for pose in (arrays["poses"][index] + off).tolist()]
             arrays["aside"][index] = np.stack(_world(config.world).view(state.scene, there))
