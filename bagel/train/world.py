@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from bagel.config import WalkConfig
 from bagel.model import Bagel
+from bagel.sampler import schedule
 from bagel.tokenizer import Tokenizer
 from bagel.train.autoencoder import pixels
 from bagel.train.data import Walks, aims_to_tell
@@ -28,9 +30,11 @@ from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_
 from bagel.train.poses import NOWHERE, PoseWords, num_rows
 from bagel.train.questions import Answering, Questions, present
+from bagel.train.rollouts import rolled
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
+from world.settings import PRESETS
 from world.types import vocabulary
 from world.words import understand
 
@@ -59,6 +63,7 @@ class WorldTraining:
     drop_scene: float = 0.1  # share of texts that do not name the place
     drop_aim: float = 0.1  # share of windows whose texts do not tell where a move leads
     aside: float = 0.4  # share of windows whose first clean pictures have drifted off: words tell where it goes on
+    rolled: int = 4  # of so many walks with aims one goes on from pictures that were drawn by walking, several steps on
     blind: float = 0.1  # share of windows whose clean pictures are hardly to be seen
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 64  # asked at each step
@@ -194,12 +199,15 @@ class Objective:
         t = draw_times((b, p), c, self.device)
         eps = torch.randn_like(following)
         noised = following.lerp(eps, t[..., None, None])
-        rows = self.model.embed_latents(
-            torch.cat((clean, noised), 1), torch.cat((torch.zeros_like(t), t), 1)[..., None], self.grid
-        )
-        velocity = self.forward(rows.flatten(1, 2), ids, lengths).float().unflatten(1, (p, -1))
+        velocity = self.velocity(clean, noised, t, ids, lengths)
         error = (velocity - (eps - following)).square().mean((2, 3))
         return (error * weight).sum() / weight.sum(), (noised - t[..., None, None] * velocity).detach()
+
+    def velocity(self, clean: Tensor, noised: Tensor, t: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Of `noised` at times t [B, P], float32 [B, P, N, C]; the others as for `loss`."""
+        times = torch.cat((torch.zeros_like(t), t), 1)[..., None]
+        rows = self.model.embed_latents(torch.cat((clean, noised), 1), times, self.grid)
+        return self.forward(rows.flatten(1, 2), ids, lengths).float().unflatten(1, (t.shape[1], -1))
 
     def forward(self, gen: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
         """Latent rows [B, 2 P N, D], clean then noised -> velocity [B, P N, C] of the noised ones."""
@@ -271,22 +279,37 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
             layer.compile(dynamic=False)
     window = torch.arange(layout.predictions, device=device)
     own = latents.clone()  # what was last predicted for each frame
+    walk = model.config.walk
+    times = schedule(PRESETS[walk.preset].num_timesteps, PRESETS[walk.preset].timestep_shift).tolist()
+    plain = replace(c, drop_words=0.0, drop_scene=0.0, drop_aim=0.0)
+
+    def roll() -> None:
+        """Walks a window on in some of the walks that go on from such pictures."""
+        w = torch.randint(-(-len(latents) // c.rolled), (c.batch, 1), device=device) * c.rolled
+        begin = torch.randint((latents.shape[1] - 1) // layout.predictions, (c.batch, 1), device=device)
+        at = begin * layout.predictions + window
+        ids, lengths, _ = phrases.draw(scenes[w[:, 0]], moves[w, at], None if aims is None else aims[w, at], plain)
+        first = own[w[:, 0], at[:, 0]].float()
+        noise = torch.randn(*at.shape, *first.shape[1:], device=device)
+        drawn = rolled(partial(objective.velocity, ids=ids, lengths=lengths), first, noise, times)
+        own[w, at + 1] = torch.where(drawn.isfinite(), drawn.to(own.dtype), own[w, at + 1])
 
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
         ids, lengths, told = phrases.draw(scenes[w[:, 0]], moves[w, at], None if aims is None else aims[w, at], c)
         share, case = torch.rand(2, c.batch, 1, device=device)
-        replaced = torch.rand(at.shape, device=device) < c.own * share
+        walked = (w % c.rolled == 0) & (aims is not None)
+        replaced = (torch.rand(at.shape, device=device) < c.own * share) | walked
         past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])
         off = case < (0.0 if walks.aside is None else c.aside)
         blind = (case > 1 - c.blind) & (aims is not None)
         drifted = off & (window <= torch.randint(layout.predictions, (c.batch, 1), device=device))
         past = fade(torch.where(drifted[..., None, None], aside[w, at], past).float(), blind, c)
-        sure = told | ~(off | blind)  # else nothing tells where it goes on
+        sure = told | ~(off | blind | walked)  # else nothing tells where it goes on
         value, predicted = objective.loss(past, latents[w, at + 1].float(), ids, lengths, sure.float(), c)
         # without its words a prediction is of some other move
-        kept = ((lengths > 0) & sure)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
+        kept = ((lengths > 0) & sure & ~walked)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
         own[w, at + 1] = torch.where(kept, predicted.to(own.dtype), own[w, at + 1])
         return value
 
@@ -305,7 +328,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         runs.team.average_([p.grad for p in optimizer.named.values() if p.grad is not None])
         return {k: v.detach() for k, v in values.items()} | {"norm": optimizer.step(scale)} | skipped
 
-    run(step, optimizer, runs, lambda step: sample(step, optimizer))
+    run(step, optimizer, runs, lambda step: sample(step, optimizer), None if aims is None else roll)
 
 
 def _asking(model: Bagel, tokenizer: Tokenizer, walks: Walks, pictures: Tensor, c: WorldTraining,

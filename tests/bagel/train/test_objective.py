@@ -1,6 +1,7 @@
 """What is trained is what is used: one packed window predicts as the sampler does from contexts, one by one."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -8,14 +9,16 @@ import torch
 from bagel.config import WalkConfig, read_config
 from bagel.context import EMPTY
 from bagel.prefill import LatentPicture, Words, prefill
-from bagel.sampler import Velocity
+from bagel.sampler import Conditions, Velocity, sample, schedule
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.train.layout import Layout
 from bagel.train.poses import PoseWords
+from bagel.train.rollouts import rolled
 from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, fade, with_room
 from bagel.weights import Checkpoint
 from world.phrases import PHRASES
+from world.settings import SamplerConfig
 from world.types import Action, Pose, vocabulary
 from world.words import understand
 
@@ -49,6 +52,25 @@ def test_a_packed_window_predicts_what_the_sampler_would(checkpoint: Checkpoint,
             context = prefill(model, markers, [context], [blocks])[0]
             alone = Velocity(model, markers, [context], GRID)(noised[:, i], t[i])
             torch.testing.assert_close(packed.unflatten(1, (3, 4))[:, i], alone, atol=2e-5, rtol=1e-4)
+
+
+def test_a_window_is_rolled_as_the_sampler_would_walk_it(checkpoint: Checkpoint, texts: list[list[int]]) -> None:
+    model, markers = checkpoint.model, checkpoint.tokenizer.image_markers
+    words = max(map(len, texts))
+    objective = Objective(model, checkpoint.tokenizer, Layout(len(texts) + 1, 4, words), 2, "cpu")
+    ids = torch.tensor([[text + [0] * (words - len(text)) for text in texts]]).expand(2, -1, -1)
+    lengths = torch.tensor([[len(text) for text in texts]]).expand(2, -1)
+    first, noise = torch.randn(2, 4, model.config.latent_channels), torch.randn(2, 3, 4, model.config.latent_channels)
+    config = SamplerConfig(num_timesteps=3, cfg_text_scale=1.0, cfg_image_scale=1.0)
+    times = schedule(config.num_timesteps, config.timestep_shift).tolist()
+    drawn = rolled(partial(objective.velocity, ids=ids, lengths=lengths), first, noise, times)
+    assert not drawn.requires_grad
+    contexts, picture = [EMPTY, EMPTY], first
+    for i, text in enumerate(texts):
+        blocks = [[LatentPicture(one, GRID), *([Words(text)] if text else [])] for one in picture]
+        contexts = prefill(model, markers, contexts, blocks)
+        picture = sample(model, markers, Conditions(contexts), noise[:, i], GRID, config)
+        torch.testing.assert_close(drawn[:, i], picture, atol=1e-4, rtol=1e-3)
 
 
 def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
