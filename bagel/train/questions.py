@@ -11,6 +11,7 @@ B rows, T things, K kinds of question, M patches, Q and A slots of question and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor
 from bagel.embed import grid_positions
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
+from bagel.train.data import Walks
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
 from world.questions import AHEAD, FARTHEST, QUESTIONS, REACHED, SEEN, SEVERAL, THINGS, far_words
@@ -176,6 +178,26 @@ class Answering:
         logits = model.transformer.head(model.transformer.norm_und(und[:, -num_answer:]))
         there = torch.arange(num_answer, device=und.device) < asked.answer_rows[:, None] - 1
         return logits, asked.answer[:, 1:], there
+
+
+def asking_about(
+    walks: Walks, pictures: Tensor, model: Bagel, tokenizer: Tokenizer, num: int
+) -> Callable[[], Tensor] | None:
+    """The loss of answering questions about `num` of the pictures [W, L, H, W, 3], drawn at every call; None where
+    nobody knows what is seen."""
+    if walks.sights is None:
+        return None
+    device = pictures.device
+    sights, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.sights, walks.scenes))
+    questions = Questions(tokenizer, walks.names, present(walks.sights, walks.scenes, str(device)))
+    answering = Answering(model, tokenizer)
+
+    def loss() -> Tensor:
+        w = torch.randint(len(pictures), (num,), device=device)
+        frame = torch.randint(pictures.shape[1], (num,), device=device)
+        return answering.loss(pictures[w, frame], questions.draw(sights[w, frame], scenes[w]))
+
+    return loss
 
 
 def present(sights: NDArray[np.float32], scenes: NDArray[np.int64], device: str) -> Tensor:

@@ -29,7 +29,7 @@ from bagel.train.data import Walks, aims_to_tell
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_
 from bagel.train.poses import NOWHERE, PoseWords, num_rows
-from bagel.train.questions import Answering, Questions, present
+from bagel.train.questions import asking_about
 from bagel.train.rollouts import rolled
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
@@ -273,7 +273,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
-    asking = _asking(model, tokenizer, walks, pictures, c)
+    asking = asking_about(walks, pictures, model, tokenizer, c.questions)
     if cuda:
         for layer in model.transformer.layers:
             layer.compile(dynamic=False)
@@ -329,25 +329,6 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         return {k: v.detach() for k, v in values.items()} | {"norm": optimizer.step(scale)} | skipped
 
     run(step, optimizer, runs, lambda step: sample(step, optimizer), None if aims is None else roll)
-
-
-def _asking(model: Bagel, tokenizer: Tokenizer, walks: Walks, pictures: Tensor, c: WorldTraining,
-            ) -> Callable[[], Tensor] | None:  # fmt: skip
-    """The loss of answering questions about `c.questions` of the pictures [W, L, H, W, 3], drawn at every call; None
-    where nobody knows what is seen."""
-    if walks.sights is None:
-        return None
-    device = pictures.device
-    sights, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.sights, walks.scenes))
-    questions = Questions(tokenizer, walks.names, present(walks.sights, walks.scenes, str(device)))
-    answering = Answering(model, tokenizer)
-
-    def loss() -> Tensor:
-        w = torch.randint(len(pictures), (c.questions,), device=device)
-        frame = torch.randint(pictures.shape[1], (c.questions,), device=device)
-        return answering.loss(pictures[w, frame], questions.draw(sights[w, frame], scenes[w]))
-
-    return loss
 
 
 def _trainable(model: Bagel, losses: Iterable[Callable[[], Tensor]]) -> set[str]:
