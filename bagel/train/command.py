@@ -33,7 +33,7 @@ from bagel.world_model import BagelWorldModel
 from world import models
 from world.files import atomic_write_text
 
-WHOLE = Loading(precision="float32")  # packed matrices learn nothing
+_WHOLE = Loading(precision="float32")  # packed matrices learn nothing
 _EVEN = 0.25  # share of training steps in which moves come equally often
 
 
@@ -62,7 +62,7 @@ def autoencoder(args: argparse.Namespace) -> int:
 def decoder(args: argparse.Namespace) -> int:
     began = time.monotonic()
     device = _device(args)
-    checkpoint = load(_source(args), "cpu", how=WHOLE)
+    checkpoint = load(_source(args), "cpu", how=_WHOLE)
     with joined() as team, _walks(args, checkpoint.config, team) as (walks, held_out):
         gentle = OptimizerConfig(muon_lr=2e-3, adam_lr=4e-4, betas=(0.9, 0.99), ema=0.999)
         batch = {"batch": args.batch} if args.batch else {}
@@ -84,11 +84,11 @@ def world(args: argparse.Namespace) -> int:
 def _world(args: argparse.Namespace, team: Team) -> int:
     began = time.monotonic()
     device = _device(args)
-    checkpoint = load(_source(args), device, how=WHOLE)
+    checkpoint = load(_source(args), device, how=_WHOLE)
     walk = checkpoint.config.walk
     walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:
-        names = {models.load_scene(address).name for address in args.scenes}
+        names = {models.load_scene(address).name for address in args.scenes} if walk.tells_aim else set()
         walk = dataclasses.replace(walk, ask=True, scenes=tuple(sorted({*walk.scenes, *names})))
     else:
         walk = walk.without_aim()  # nobody knows where one stood

@@ -82,16 +82,16 @@ class Walks:
 
 
 def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
-    """The aims [W, L - 1, 5] that the words of `walk` tell of; None where they tell of none.
+    """The aims [W, L - 1, 5] that the words of `walk` tell of; None where they tell of none in these scenes.
 
     Raises ValueError where nobody knows them.
     """
-    if not walk.tells_aim:
+    if not walk.tells_aim or not {*walks.names} & {*walk.scenes}:
         return None
     if walks.aims is None:
         raise ValueError(
             f"the words {walk.prompt!r} tell where a move leads, which recorded walks do not know: "
-            'take {aim} out of "prompt" in bagel_config.json'
+            'take {aim} out of "prompt" in bagel_config.json, or give the place a name that is not among its "scenes"'
         )
     return walks.aims
 

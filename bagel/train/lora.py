@@ -145,7 +145,7 @@ class Windows:
         name = walks.names[walks.scenes[w]]
         texts = [self._wording(walks.wordings[a]) for a in walks.actions[w, begin : begin + num]]
         aims = [None] * num
-        if self.aims is not None:
+        if self.aims is not None and name in self.walk.scenes:
             aims = [Pose(*aim) for aim in self.aims[w, begin : begin + num].tolist()]
         moves = [understand(text, vocabulary()) for text in texts]
         said = [self.walk.words(name, move, aim) for move, aim in zip(moves, aims, strict=True)]

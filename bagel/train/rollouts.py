@@ -1,7 +1,7 @@
 """Rollouts: what a walk draws several steps on, each picture with the last ones for its past.
 
 A window is drawn as a walk draws it: it begins with one picture, its past grows by what was drawn, and the times are
-those of the preset. B windows, P predictions, N tokens a picture, C numbers a token, W rows a text.
+those of the preset. B windows, P predictions, N tokens a picture, C numbers a token.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     assert figures["step"] == 20
     assert (out / "run" / "ae" / "autoencoder.png").exists()
     figures = json.loads((out / "run" / "world" / "world.json").read_text())
-    assert {"step", "next", "next tabletop", "after 24", "sharpness after 24"} <= figures.keys()
+    assert {"step", "next", "next tabletop", "after 24", "sharpness after 24", "regained 4", "right"} <= figures.keys()
     assert (out / "run" / "world" / "world.png").exists()
     with (out / "run" / "world" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -40,7 +40,8 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     state = model.step(model.reset([scene], [0]), [scene.actions[3]])[0]
     assert state.frame.shape == (128, 128, 3)
     assert main(["train", "world", *shared, "--max-steps", "2", "--resume"]) == 0
-    assert read_config(out).walk.prompt == aims
+    walk = read_config(out).walk
+    assert (walk.prompt, walk.scenes) == (aims, ("tabletop",))
     before, world = load_file(out / "ae.safetensors"), (out / "ema.safetensors").read_bytes()
     assert main(["train", "decoder", *shared, "--max-steps", "3"]) == 0
     after = load_file(out / "ae.safetensors")

@@ -100,13 +100,16 @@ def test_an_adapter_has_peft_s_names_and_only_what_generates_is_changed(base: Ch
 
 
 def test_windows_tell_where_a_move_leads_where_it_is_known(base: Checkpoint) -> None:
-    walk = replace(base.config.walk, prompt="{scene} {aim}: {action}", history=2)
+    walk = replace(base.config.walk, prompt="{scene} {aim}: {action}", history=2, scenes=("hall",))
     told = replace(base, config=replace(base.config, walk=walk))
     frames, actions = stripes(["turn left"] * 2)[None], np.zeros((1, 2), np.int64)
     walks = Walks(("hall",), (("turn left",),), frames, actions, np.zeros(1, np.int64))
     with pytest.raises(ValueError, match="which recorded walks do not know"):
         Windows(walks, told, 0.0)
     aims = np.array([[[1, 2, yaw, -10, 45] for yaw in (-15, 0)]], np.float32)
+    for elsewhere in (walks, replace(walks, aims=aims)):
+        attic = replace(elsewhere, names=("attic",))
+        assert Windows(attic, told, 0.0).draw()[1] == ["attic: turn left"] * 2
     assert Windows(replace(walks, aims=aims), told, 0.0).draw()[1] == [
         "hall +100 +200 345 -10 045: turn left",
         "hall +100 +200 000 -10 045: turn left",
