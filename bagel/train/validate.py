@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bagel.train.questions import KINDS, Answering, Questions, present
 from bagel.weights import Checkpoint
 from bagel.world_model import BagelWorldModel
 from world.recording import contact_sheet
-from world.types import Action, Frame, Pose, Scene, Start, State, vocabulary
+from world.types import Action, Frame, Pose, Scene, Start, State, vocabulary, wrap
 from world.words import understand
 
 STEPS = 24  # of the model's own
@@ -36,6 +37,9 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
     steps = min(STEPS, walks.actions.shape[1])
     table = [understand(words[0], vocabulary()) for words in walks.wordings]
     moves = [[table[a] for a in row] for row in walks.actions]
+    if walks.poses is not None and walks.aims is not None:  # a scene's own steps may be longer than the usual ones
+        before, after = ([[Pose(*pose) for pose in row] for row in a.tolist()] for a in (walks.poses, walks.aims))
+        moves = [list(map(leading, *walk)) for walk in zip(moves, before, after, strict=True)]
     poses = [Pose()] * len(moves) if walks.poses is None else [Pose(*pose) for pose in walks.poses[:, 0].tolist()]
     starts = ["start"] * len(moves) if walks.starts is None else walks.starts.tolist()
     states = [
@@ -70,6 +74,20 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         rows += [*walks.frames[first, : steps + 1 : SHOWN], *dreams[first][::SHOWN]]
     Image.fromarray(contact_sheet(rows, columns=steps // SHOWN + 1)).save(sheet)
     return figures
+
+
+def leading(action: Action, pose: Pose, aim: Pose) -> Action:
+    """`action` with the numbers that lead from `pose` to `aim`, to a thousandth of a meter or degree."""
+    c, s = math.cos(math.radians(pose.yaw)), math.sin(math.radians(pose.yaw))
+    x, y = aim.x - pose.x, aim.y - pose.y
+    numbers = {
+        "forward": c * x + s * y,
+        "left": c * y - s * x,
+        "yaw": wrap(aim.yaw - pose.yaw),
+        "pitch": aim.pitch - pose.pitch,
+        "object_yaw": wrap(aim.object_yaw - pose.object_yaw),
+    }
+    return replace(action, **{name: round(number, 3) for name, number in numbers.items()})
 
 
 def _walked(

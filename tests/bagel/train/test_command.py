@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.train.data import HELD_OUT, DataConfig, generate
+from bagel.train.validate import leading
 from world import models
 from world.phrases import MOVES, move_in
 from world.types import Pose, vocabulary
@@ -70,6 +71,16 @@ def test_walks_tell_where_moves_would_lead_and_what_is_seen_beside(tmp_path: Pat
     off = np.abs(beside.aside.astype(int) - beside.frames).mean(axis=(2, 3, 4))
     assert off.min() > 1
     assert off.max() < 60
+
+
+def test_a_move_is_as_long_as_its_aim_is_far() -> None:
+    here = Pose(1.0, -2.0, 130.0, -10.0, 170.0)
+    for long in vocabulary(step=0.7, turn=40.0):
+        [usual] = (action for action in vocabulary() if action.name == long.name)
+        told = leading(usual, here, here.moved(long))
+        assert (told.text, told.name) == (usual.text, usual.name)
+        for name in ("forward", "left", "yaw", "pitch", "object_yaw"):
+            assert getattr(told, name) == pytest.approx(getattr(long, name), abs=1e-9)
 
 
 @pytest.mark.gl
