@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bagel.pose_words import pose_words
 from world.errors import ModelError
 from world.instructions import instruction
 from world.settings import PRESETS
 from world.types import Action, Pose
 
 T = TypeVar("T")
-
-HALF = 0.5 + 1e-6  # degrees or cm; poses are reckoned, and their dust must not decide at a half
-FARTHEST = 999  # cm from the middle of a scene that words can tell
 
 
 def _check_numbers(config: Any) -> None:
@@ -137,6 +134,7 @@ class WalkConfig:
     ask: bool = True  # whether the model answers questions
     recall: bool = False  # whether the picture of a place passed before is read again on the way back (world.recall)
     scenes: tuple[str, ...] = ()  # names of simulated scenes whose places the model knows
+    anchor: float = 0.0  # share of a picture that words alone have, without any past, where they tell an aim
     frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
 
     def __post_init__(self) -> None:
@@ -145,6 +143,8 @@ class WalkConfig:
             raise ValueError(f"preset is one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.frame_size is not None and len(self.frame_size) != 2:
             raise ValueError(f"frame_size is height and width in pixels, got {list(self.frame_size)}")
+        if not isinstance(self.anchor, (int, float)) or not 0 <= self.anchor <= 1:
+            raise ValueError(f"anchor is a share in [0, 1], got {self.anchor!r}")
         if any(not isinstance(name, str) for name in self.scenes):
             raise ValueError(f"scenes are names, got {list(self.scenes)}")
         try:
@@ -172,15 +172,6 @@ class WalkConfig:
         told = None if aim is None else pose_words(aim)
         prompt = self.without_aim().prompt if told is None else self.prompt
         return prompt.format(scene=scene, action=action.text, instruction=instruction(action), aim=told)
-
-
-def pose_words(pose: Pose) -> str | None:
-    """x and y in cm, heading, gaze and the object's angle in degrees: "+125 -040 090 +00 045"; None beyond FARTHEST."""
-    x, y = (math.floor(100 * meters + HALF) for meters in (pose.x, pose.y))
-    if max(abs(x), abs(y)) > FARTHEST:
-        return None
-    heading, pitch, turned = (math.floor(angle + HALF) for angle in (pose.yaw, pose.pitch, pose.object_yaw))
-    return f"{x:+04d} {y:+04d} {heading % 360:03d} {pitch:+03d} {turned % 360:03d}"
 
 
 @dataclass(frozen=True)

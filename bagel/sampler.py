@@ -28,12 +28,14 @@ Callback = Callable[[int, Tensor, Tensor], Sequence[int] | None]
 class Conditions:
     """What B pictures are conditioned on: everything; all but the last text; all but the pictures.
 
-    The last two are needed only where their guidance scale is above 1.
+    The last two are needed only where their guidance scale is above 1. `anchors` are other contexts and the shares
+    [B] of the velocity that they have: they know where everything is, the past how it looks.
     """
 
     gen: Sequence[Context]
     cfg_text: Sequence[Context] | None = None
     cfg_image: Sequence[Context] | None = None
+    anchors: tuple[Sequence[Context], Tensor] | None = None
 
 
 def schedule(num_timesteps: int, shift: float) -> Tensor:
@@ -104,20 +106,27 @@ def sample(
     velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
     extrapolations = [Extrapolation() for _ in branches] if taylor else None
     x_t = noise.to(model.device, torch.float32)
+    contexts, shares = conditions.anchors or ([], torch.zeros(len(noise)))
+    shares = shares.to(x_t)[:, None, None]
+    anchor = Velocity(model, markers, contexts, grid) if contexts else None
     times = schedule(config.num_timesteps, config.timestep_shift)
     for step, (t, t_next) in enumerate(pairwise(times)):
         guided = len(branches) > 1 and is_guided(t, config.cfg_interval)
         num_branches = len(branches) if guided else 1
         v = velocity.of_branches(x_t, t, num_branches, extrapolations).float()
         v_t = combine(v[0], v[1], v[2] if num_branches > 2 else None, config) if guided else v[0]
+        if anchor is not None:
+            v_t = v_t.lerp(anchor(x_t, t).float(), shares)
         staying = callback(step, x_t, v_t) if callback is not None else None
         x_t = x_t - v_t * (t - t_next).item()
         if staying is not None and len(staying) < len(x_t):
             x_t, branches = x_t[staying], [[branch[i] for i in staying] for branch in branches]
             if not staying:
                 break
-            del velocity  # and with it its buffers, before smaller ones are laid out
+            del velocity, anchor  # and with them their buffers, before smaller ones are laid out
             velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
+            contexts, shares = [contexts[i] for i in staying if contexts], shares[staying]
+            anchor = Velocity(model, markers, contexts, grid) if contexts else None
             for extrapolation in extrapolations or []:
                 extrapolation.terms = [term[staying] for term in extrapolation.terms]
     return x_t

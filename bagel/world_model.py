@@ -211,6 +211,9 @@ class BagelWorldModel:
         if num_branches(self.sampler) > 2:
             texts = self._read(texts, [[x] for x in words])
             conditions = replace(conditions, cfg_image=texts)
+        shares = torch.tensor([self._anchor(state) for state in states])
+        if shares.any():
+            conditions = replace(conditions, anchors=(self._read([EMPTY] * len(words), [[x] for x in words]), shares))
         shape = (grid[0] * grid[1], c.config.latent_channels)
         noise = torch.stack([_noise(state.seed, state.step, shape) for state in states])
         staying = list(range(len(states)))
@@ -250,6 +253,10 @@ class BagelWorldModel:
     def _is_told(self, scene: Scene) -> bool:
         """Whether words tell where an action leads; nobody knows it of a picture."""
         return self.walk.tells_aim and scene.simulated and scene.name in self.walk.scenes
+
+    def _anchor(self, state: State) -> float:
+        """The share that words alone have where they tell a place: more with each picture since the last true one."""
+        return self.walk.anchor * state.step / (state.step + 1) if self._is_told(state.scene) else 0.0
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
         """What is in context; pictures without latents are encoded here, all in one batch."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scenes.ground import Box, Circle, Ground
 from scenes.library import folder_of, read_scene, scene_names
-from scenes.simulator import blueprint_of, has_layouts
+from scenes.simulator import blueprint_of
 from world.surroundings import Floor
 from world.types import Action, Pose, Scene
 
@@ -41,7 +41,7 @@ def floor_of(scene: Scene) -> Floor | None:
 def _ground_of(scene: Scene) -> Ground | None:
     if not scene.simulated:
         return None
-    layout = int(scene.starts[0].name) if has_layouts(scene) else None
+    layout = int(scene.starts[0].name) if scene.has_layouts else None
     return _ground(scene.name, layout, folder_of(scene.name))
 
 
@@ -53,7 +53,7 @@ def _ground(name: str, layout: int | None, folder: Path | None) -> Ground | None
 
 
 def _comes_in_layouts(name: str) -> bool:
-    return has_layouts(read_scene(name, with_frames=False))
+    return read_scene(name, with_frames=False).has_layouts
 
 
 @lru_cache(maxsize=8)

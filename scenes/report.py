@@ -20,7 +20,6 @@ from scenes.drift import Dream
 from scenes.estimates import ALL, Estimate, Figures
 from scenes.figures import DEFINITIONS, cell, in_order, name_of, step_of, steps_of, titled
 from scenes.library import read_scene, scene_names
-from scenes.simulator import has_layouts
 from world.errors import WorldError
 from world.files import atomic_write_text
 from world.recording import contact_sheet, save_png
@@ -110,7 +109,7 @@ def gates(figures: Figures) -> list[Gate]:
 
 def _known(row: dict[str, Estimate]) -> float:
     """The mean over scenes that may be remembered; each has the same number of walks and probes."""
-    scenes = [name for name in row if name in scene_names() and not has_layouts(read_scene(name, with_frames=False))]
+    scenes = [name for name in row if name in scene_names() and not read_scene(name, with_frames=False).has_layouts]
     return statistics.mean(row[name].value for name in scenes) if scenes else row[ALL].value
 
 

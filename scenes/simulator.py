@@ -105,7 +105,7 @@ class SimulatorWorld:
         """
         rng = np.random.default_rng(seed)
         name = "random"
-        if has_layouts(scene):
+        if scene.has_layouts:
             name = str(seed // LAYOUT_SEEDS)
             scene = _in_layout(scene, name)
         x, y = self._ground(scene).random_place(rng)
@@ -145,7 +145,7 @@ class SimulatorWorld:
     def _blueprint(self, scene: Scene) -> Blueprint:
         key = place_of(scene)
         if key not in self._blueprints:
-            self._blueprints[key] = blueprint_of(scene.name, int(scene.starts[0].name) if has_layouts(scene) else None)
+            self._blueprints[key] = blueprint_of(scene.name, int(scene.starts[0].name) if scene.has_layouts else None)
             while len(self._blueprints) > EYES:
                 self._blueprints.popitem(last=False)
         return self._blueprints[key]
@@ -183,14 +183,9 @@ def has_object(scene: Scene) -> bool:
     return any(a.object_yaw for a in scene.actions)
 
 
-def has_layouts(scene: Scene) -> bool:
-    """Whether the scene is drawn anew from a number, which its starts bear as their names."""
-    return scene.simulated and scene.starts[0].name.isdigit()
-
-
 def held_out(scene: Scene, index: int) -> int:
     """The held-out seed with that index; where the scene has layouts, each is of another one."""
-    return HELD_OUT + index * (LAYOUT_SEEDS if has_layouts(scene) else 1)
+    return HELD_OUT + index * (LAYOUT_SEEDS if scene.has_layouts else 1)
 
 
 def _origins(state: State) -> tuple[Pose, ...]:
@@ -207,7 +202,7 @@ def place_of(scene: Scene) -> str:
     """What one blueprint is for: a scene, or a layout of it. Raises SceneError for a picture."""
     if not scene.simulated:
         raise SceneError(f"the simulator does not know {scene.name!r}: it is a picture, not a built scene")
-    return f"{scene.name}:{scene.starts[0].name}" if has_layouts(scene) else scene.name
+    return f"{scene.name}:{scene.starts[0].name}" if scene.has_layouts else scene.name
 
 
 def _in_layout(scene: Scene, name: str) -> Scene:

@@ -12,7 +12,7 @@ from scenes.answers import Question
 from scenes.judged import Attempts, attempts
 from scenes.metrics import Frames
 from scenes.occlusion import Sighting
-from scenes.simulator import LAYOUT_SEEDS, SimulatorWorld, has_layouts, held_out, place_of
+from scenes.simulator import LAYOUT_SEEDS, SimulatorWorld, held_out, place_of
 from scenes.wordings import Saying
 from world.tasks import TaskSettings
 from world.types import Action, Pose, Scene, State
@@ -163,7 +163,7 @@ def _spread(walk: Walk, num: int) -> list[State]:
 def _galleries(truth: SimulatorWorld, scene: Scene, suite: Suite) -> dict[str, Gallery]:
     """By place: one of the scene, or one of each layout that is walked through."""
     seeds = {scene.name: range(_GALLERY, _GALLERY + suite.gallery)}
-    if has_layouts(scene):
+    if scene.has_layouts:
         others = range(1, min(suite.gallery + 1, LAYOUT_SEEDS))
         begun = [held_out(scene, i) for i in range(suite.walks)]
         seeds = {f"{scene.name}:{seed // LAYOUT_SEEDS}": [seed + k for k in others] for seed in begun}

@@ -109,6 +109,11 @@ class Scene:
     eye_height: float = 1.5  # m
     simulated: bool = False  # whether the simulator knows this scene by its name
 
+    @property
+    def has_layouts(self) -> bool:
+        """Whether it is drawn anew from a number, which its starts bear as their names."""
+        return self.simulated and self.starts[0].name.isdigit()
+
     def starting_at(self, start: Start | str) -> Scene:
         """This scene with another first start, given whole or by the name of one of `starts`."""
         if isinstance(start, str):

@@ -88,12 +88,15 @@ def _world(args: argparse.Namespace, team: Team) -> int:
     walk = checkpoint.config.walk
     walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:
-        names = {models.load_scene(address).name for address in args.scenes} if walk.tells_aim else set()
-        walk = dataclasses.replace(walk, ask=True, scenes=tuple(sorted({*walk.scenes, *names})))
+        scenes = [models.load_scene(address) for address in args.scenes] if walk.tells_aim else []
+        known = {scene.name for scene in scenes if not scene.has_layouts}  # what is drawn anew is nowhere twice
+        walk = dataclasses.replace(walk, ask=True, scenes=tuple(sorted({*walk.scenes, *known})))
     else:
         walk = walk.without_aim()  # nobody knows where one stood
     checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     checkpoint.model.config = checkpoint.config
+    if walk.tells_aim:
+        checkpoint = vocabulary.with_pose_words(checkpoint)
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     runs = _run_config(args, began, "world", team)
 
@@ -175,16 +178,15 @@ def _walks(args: argparse.Namespace, config: BagelConfig, team: Team) -> Iterato
         raise ValueError("--actions tells what a recorded dataset's actions mean: give that one by --from")
     with tempfile.TemporaryDirectory(prefix="walks") as temporary:
         root = (args.data or Path(temporary)) / (f"{team.rank}of{team.size}" if team.size > 1 else "")
-        aside = config.walk.tells_aim
-        yield _drawn(args, team, root, aside) if args.source is None else _recorded(args, config, root)
+        yield _drawn(args, team, root) if args.source is None else _recorded(args, config, root)
 
 
-def _drawn(args: argparse.Namespace, team: Team, root: Path, aside: bool) -> tuple[data.Walks, data.Walks]:
+def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks, data.Walks]:
     scenes = data.all_simulated(args.scenes)
     part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
     first = args.seed * 10**6 + team.rank * part
-    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN, aside=aside)
-    held_out = data.DataConfig(scenes, 8 * len(scenes), first_seed=data.HELD_OUT, world=args.world, aside=aside)
+    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
+    held_out = data.DataConfig(scenes, 8 * len(scenes), first_seed=data.HELD_OUT, world=args.world)
     return (
         data.generate(train, root / "train", workers),
         data.generate(held_out, root / "held_out", workers),

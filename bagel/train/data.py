@@ -27,7 +27,6 @@ from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
 _ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts")
-_ASIDE = (0.12, 0.12, 4.0, 1.5, 5.0)  # m, m and degrees that a place aside is off: a deviation, halved to doubled
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
 
@@ -37,8 +36,7 @@ class DataConfig:
 
     Walk i starts at the place that seed `first_seed + i` draws. `said` is the share of steps that are one of the
     longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's, and `even` of
-    the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side. `aside`
-    asks for pictures of places beside the walk, too.
+    the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side.
     """
 
     scenes: tuple[str, ...]
@@ -48,7 +46,6 @@ class DataConfig:
     world: str = "sim"
     said: float = 0.0
     even: float = 0.0
-    aside: bool = False
 
     def __post_init__(self) -> None:
         if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
@@ -65,8 +62,7 @@ class Walks:
 
     What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], aims
     [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, L, T, 3] of the T things that one
-    may ask about, and the names [W] of the starts. `aside` is what a walk sees that has drifted off by some centimeters
-    and degrees, if it was asked for.
+    may ask about, and the names [W] of the starts.
     """
 
     names: tuple[str, ...]
@@ -78,7 +74,6 @@ class Walks:
     sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance
     starts: NDArray[np.str_] | None = None
     aims: NDArray[np.float32] | None = None
-    aside: NDArray[np.uint8] | None = None  # as frames
 
 
 def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
@@ -102,7 +97,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     Raises ModelError when the world is no true world.
     """
     done = directory / "walks.json"
-    there = all((directory / f"{name}.npy").exists() for name in _names(config))
+    there = all((directory / f"{name}.npy").exists() for name in _ARRAYS)
     if there and done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
         return _open(config, directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -116,9 +111,8 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
         "aims": ("f4", (w, length - 1, 5)),
         "sights": ("f4", (w, length, len(THINGS), 3)),
         "starts": ("U32", (w,)),
-        "aside": ("u1", (w, length, *shape)),
     }
-    for name in _names(config):
+    for name in _ARRAYS:
         np.lib.format.open_memmap(directory / f"{name}.npy", "w+", *kinds[name])
     tasks = [(config, directory, i) for i in range(0, config.num_walks, CHUNK)]
     if workers <= 1:
@@ -138,12 +132,8 @@ def _open(config: DataConfig, directory: Path) -> Walks:
     return Walks(names, tuple(PHRASES.values()), scenes=scenes, **_arrays(config, directory, "c"))
 
 
-def _names(config: DataConfig) -> tuple[str, ...]:
-    return (*_ARRAYS, "aside") if config.aside else _ARRAYS
-
-
 def _arrays(config: DataConfig, directory: Path, mode: Literal["r+", "c"]) -> dict[str, NDArray[Any]]:
-    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in _names(config)}
+    return {name: np.load(directory / f"{name}.npy", mmap_mode=mode) for name in _ARRAYS}
 
 
 _worlds: dict[str, NamingWorld] = {}  # one a process: its renderer is costly to make
@@ -199,11 +189,6 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         arrays["actions"][index] = moves
         arrays["starts"][index] = state.scene.starts[0].name
         arrays["sights"][index] = _sights(_world(config.world), states)
-        if config.aside:
-            first, last = other.normal(0.0, _ASIDE, (2, 5)) * 2 ** other.uniform(-1, 1)
-            off = np.linspace(first, last, config.length)
-            there = [Pose(*pose) for pose in (arrays["poses"][index] + off).tolist()]
-            arrays["aside"][index] = np.stack(_world(config.world).view(state.scene, there))
 
 
 def _numbers(pose: Pose) -> tuple[float, ...]:

@@ -5,18 +5,18 @@ B windows, P predictions, W rows a text, R rows of what is put in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from bagel.config import FARTHEST, HALF, WalkConfig, pose_words
+from bagel.config import WalkConfig
+from bagel.pose_words import PARTS, pose_words
 from bagel.tokenizer import Tokenizer
 from world.types import Action, Pose
 
 NOWHERE = -1  # the place of what is not told
-STEEPEST = 89  # degrees up or down
 
 
 def num_rows(tokenizer: Tokenizer, walk: WalkConfig) -> int:
@@ -25,7 +25,7 @@ def num_rows(tokenizer: Tokenizer, walk: WalkConfig) -> int:
 
 
 class PoseWords:
-    """The parts of " +125 -040 090 +00 045" as tables of ids, a row for each whole centimeter or degree.
+    """The parts of " x+124 y-040 yaw090 pitch+00 object045" as tables of ids, a row for each that can be told.
 
     Raises ValueError where the tokenizer makes more or less of some numbers than of others.
     """
@@ -34,9 +34,7 @@ class PoseWords:
         self.tokenizer, self.walk = tokenizer, walk
         self.before = replace(walk, prompt=walk.prompt.partition(" {aim}")[0])
         self.rows = num_rows(tokenizer, walk)
-        self.distances = self._table(f" {cm:+04d}" for cm in range(-FARTHEST, FARTHEST + 1)).to(device)
-        self.angles = self._table(f" {degrees:03d}" for degrees in range(360)).to(device)
-        self.pitches = self._table(f" {degrees:+03d}" for degrees in range(-STEEPEST, STEEPEST + 1)).to(device)
+        self.tables = [self._table([f" {word}" for word in part.words]).to(device) for part in PARTS]
 
     def place(self, scene: str, action: Action) -> int:
         """Before which row of the text without it the pose stands; NOWHERE where it is not told.
@@ -57,13 +55,12 @@ class PoseWords:
 
     def put(self, ids: Tensor, lengths: Tensor, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
         """Texts ids [B, P, W] and their rows [B, P] with the poses [B, P, 5] (m, degrees) told at `places` [B, P]."""
-        x, y = (100 * poses[..., :2].double() + HALF).floor().long().unbind(-1)
-        heading, pitch, turned = (poses[..., 2:].double() + HALF).floor().long().unbind(-1)
-        pitch = pitch.clamp(-STEEPEST, STEEPEST) + STEEPEST
-        near = torch.maximum(x.abs(), y.abs()) <= FARTHEST
-        x, y = (cm.clamp(-FARTHEST, FARTHEST) + FARTHEST for cm in (x, y))
-        parts = (self.distances[x], self.distances[y], self.angles[heading % 360], self.pitches[pitch])
-        told = torch.cat((*parts, self.angles[turned % 360]), -1)  # [B, P, R]
+        near, parts = torch.ones_like(lengths, dtype=torch.bool), []
+        for part, table, numbers in zip(PARTS, self.tables, poses.double().unbind(-1), strict=True):
+            index = part.index(numbers).long()
+            near &= (index >= 0) & (index < len(table))
+            parts.append(table[index.clamp(0, len(table) - 1)])
+        told = torch.cat(parts, -1)  # [B, P, R]
         size = ((places != NOWHERE) & near) * self.rows
         column = torch.arange(ids.shape[-1], device=ids.device)
         at = column - places[..., None]  # [B, P, W]
@@ -71,7 +68,7 @@ class PoseWords:
         inside = (at >= 0) & (at < size[..., None])
         return torch.where(inside, told.gather(-1, at.clamp(0, self.rows - 1)), text), lengths + size
 
-    def _table(self, texts: Iterable[str]) -> Tensor:
+    def _table(self, texts: Sequence[str]) -> Tensor:
         rows = [self.tokenizer.encode(text) for text in texts]
         if len({len(row) for row in rows}) > 1:
             raise ValueError("some numbers are longer than others in tokens: the tokenizer must split digits")

@@ -11,9 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,8 +23,6 @@ from bagel.train.parallel import Team
 from world.files import atomic_path
 
 Step = Callable[[Tensor], dict[str, Tensor]]  # rate scale -> "loss" and what else log.csv tells, 0-dim on the device
-T = TypeVar("T")
-BETWEEN = 40  # steps
 STRIKES = 3  # lines of the log in a row whose loss is not finite, after which a run ends
 
 
@@ -53,14 +49,8 @@ class RunConfig:
             raise ValueError(f"decay is a share of the time in [0, 1], got {self.decay}")
 
 
-def run(
-    step: Step,
-    optimizer: Optimizer,
-    config: RunConfig,
-    sample: Callable[[int], None],
-    between: Callable[[], None] | None = None,
-) -> int:
-    """Steps until the time is up and returns how many steps were made; `between` is done every BETWEEN steps.
+def run(step: Step, optimizer: Optimizer, config: RunConfig, sample: Callable[[int], None]) -> int:
+    """Steps until the time is up and returns how many steps were made.
 
     Writes log.csv as it goes and state.safetensors at each save, when `sample(step)` is called too (for sheets and
     the checkpoint). In a team the first process does that, and says what time it is.
@@ -72,9 +62,7 @@ def run(
         optimizer.load(load_file(state, device=str(optimizer.device)))
     start = int(optimizer.tensors["steps"].item())
     scale = torch.zeros((), device=optimizer.device)
-    call = partial(step, scale)
-    if config.graph and optimizer.device.type == "cuda":
-        call, between = _graphed(step, scale, optimizer), None if between is None else _captured(between)[0]
+    call = _graphed(step, scale, optimizer) if config.graph and optimizer.device.type == "cuda" else lambda: step(scale)
     began, end = time.monotonic(), config.began + 60 * config.minutes
     num, strikes, saved, spent = 0, 0, began, 0.0
     log_path = config.out / "log.csv" if team.first else Path(os.devnull)
@@ -90,8 +78,6 @@ def run(
             scale.fill_(rate(num, done, config))
             told = call()
             num += 1
-            if between is not None and num % BETWEEN == 0:
-                between()
             if num % config.log_every == 0:
                 numbers = {name: value.item() for name, value in told.items()}
                 row = {"step": start + num, "seconds": round(now - began, 1)} | numbers
@@ -122,28 +108,22 @@ def rate(step: int, done: float, config: RunConfig) -> float:
 def _graphed(step: Step, scale: Tensor, optimizer: Optimizer) -> Callable[[], dict[str, Tensor]]:
     """The step as one CUDA graph. The warm-up steps run at rate 0 and are undone in the moments by a reload."""
     before = {k: v.clone() for k, v in optimizer.tensors.items()}
-    replay, told = _captured(partial(step, scale), partial(optimizer.load, before))
-
-    def call() -> dict[str, Tensor]:
-        replay()
-        return told
-
-    return call
-
-
-def _captured(work: Callable[[], T], undo: Callable[[], None] = lambda: None) -> tuple[Callable[[], None], T]:
-    """`work` as one CUDA graph to replay, and what it returns, anew each time. It is done thrice before `undo`."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
-            work()
+            step(scale)
     torch.cuda.current_stream().wait_stream(stream)
-    undo()
+    optimizer.load(before)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL's watchdog asks about events meanwhile
-        result = work()
-    return graph.replay, result
+        told = step(scale)
+
+    def replay() -> dict[str, Tensor]:
+        graph.replay()
+        return told
+
+    return replay
 
 
 def _save(optimizer: Optimizer, path: Path) -> None:

@@ -22,15 +22,13 @@ from world.types import Action, Frame, Pose, Scene, Start, State, vocabulary, wr
 from world.words import understand
 
 STEPS = 24  # of the model's own
-REGAINED = 4  # steps after which a walk that began beside its place is looked at
 SHOWN = 3  # every so many steps are on the sheet
 
 
 def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, float]:
     """PSNR (dB, mean over walks) of the next frame and of the frame after STEPS steps (or as many as the walks have),
-    by scene and for all, and the sharpness of both (gradient energy over the truth's); the frame after REGAINED steps
-    from a picture beside the place that is told, where there are such; and where it is known what is seen, the share of
-    right answers, by kind of question and for all.
+    by scene and for all, and the sharpness of both (gradient energy over the truth's); and where it is known what is
+    seen, the share of right answers, by kind of question and for all.
 
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
@@ -61,11 +59,6 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         figures |= {f"{name} {scene}": value for scene, value in by_scene.items()}
         figures[name] = quality.mean().item()
         figures[f"sharpness {name}"] = sharpness(torch.from_numpy(dreamt), torch.from_numpy(true))
-    if walks.aside is not None:
-        beside = [replace(s, frames=(frames[0],)) for s, frames in zip(states, walks.aside, strict=True)]
-        dreamt = np.stack([dream[-1] for dream in _walked(model, beside, moves, REGAINED)])
-        true = np.ascontiguousarray(walks.frames[:, REGAINED])
-        figures[f"regained {REGAINED}"] = psnr(torch.from_numpy(dreamt), torch.from_numpy(true)).mean().item()
     if walks.sights is not None:
         figures |= _answers(model.checkpoint, walks, walks.sights)
     rows: list[Frame] = []

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -22,19 +21,18 @@ from torch import Tensor
 
 from bagel.config import WalkConfig
 from bagel.model import Bagel
-from bagel.sampler import schedule
 from bagel.tokenizer import Tokenizer
 from bagel.train.autoencoder import pixels
 from bagel.train.data import Walks, aims_to_tell
 from bagel.train.layout import BLOCK, Layout
 from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_
+from bagel.train.places import Telling
 from bagel.train.poses import NOWHERE, PoseWords, num_rows
 from bagel.train.questions import asking_about
-from bagel.train.rollouts import rolled
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
-from world.settings import PRESETS
+from world.phrases import MOVES
 from world.types import vocabulary
 from world.words import understand
 
@@ -42,6 +40,7 @@ from world.words import understand
 FORWARD = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4, "fwd_num_stages": 3}
 
 MOST_WORDS = 96  # rows of a text
+LEAP = MOVES.index("stay")  # what is said where a picture is of wherever the aim is
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names and Walks.wordings
@@ -49,7 +48,7 @@ Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names a
 
 @dataclass(frozen=True)
 class WorldTraining:
-    """Shares are of predictions, but `noisy` of clean pictures, and `drop_aim`, `aside` and `blind` of windows."""
+    """Shares are of predictions, but `noisy` of clean pictures, and `drop_aim` and `leaps` of windows."""
 
     batch: int = 64
     words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of an aim)
@@ -62,12 +61,12 @@ class WorldTraining:
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
     drop_aim: float = 0.1  # share of windows whose texts do not tell where a move leads
-    aside: float = 0.4  # share of windows whose first clean pictures have drifted off: words tell where it goes on
-    rolled: int = 4  # of so many walks with aims one goes on from pictures that were drawn by walking, several steps on
-    blind: float = 0.1  # share of windows whose clean pictures are hardly to be seen
+    leaps: float = 0.25  # share of windows of a walk's pictures in any order, where words tell where each was taken
+    places: int = 512  # pictures a step that words alone tell of, where they tell aims
+    telling: float = 0.5  # weight of their loss
     other_words: float = 0.3  # share of texts in other words than a move's first
-    questions: int = 64  # asked at each step
-    answers: float = 0.05  # weight of the cross entropy of their answers
+    questions: int = 128  # asked at each step
+    answers: float = 0.1  # weight of the cross entropy of their answers
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
@@ -102,7 +101,7 @@ class Phrases:
         for scene, phrase in texts:
             action = understand(phrase, vocabulary())
             row = tokenizer.prompt(walk.words(scene, action, None))
-            place = NOWHERE if self.aims is None else self.aims.place(scene, action)
+            place = NOWHERE if self.aims is None or scene not in walk.scenes else self.aims.place(scene, action)
             if len(row) + (0 if place == NOWHERE else more) > words:
                 row, place = tokenizer.prompt(phrase), NOWHERE
             rows.append(row)
@@ -140,12 +139,10 @@ class Phrases:
         return ids, torch.where(dropped, 0, lengths), (lengths > bare) & ~dropped
 
 
-def fade(past: Tensor, blind: Tensor, c: WorldTraining) -> Tensor:
-    """Clean pictures [B, P, N, C] with noise on a share of them, so much where `blind` [B, 1] that little is seen."""
-    b, p = past.shape[:2]
-    amount, drawn = torch.rand(2, b, p, device=past.device)
-    level = torch.where(blind, 0.3 + 0.7 * amount, c.noise * amount * (drawn < c.noisy))
-    return past.lerp(torch.randn_like(past), level[..., None, None])
+def fade(past: Tensor, c: WorldTraining) -> Tensor:
+    """Clean pictures [B, P, N, C] with noise on a share of them."""
+    amount, drawn = torch.rand(2, *past.shape[:2], device=past.device)
+    return past.lerp(torch.randn_like(past), (c.noise * amount * (drawn < c.noisy))[..., None, None])
 
 
 @torch.inference_mode()
@@ -163,6 +160,15 @@ def to_device(frames: NDArray[np.uint8], device: str) -> Tensor:
     for walk, there in zip(frames, pictures, strict=True):
         there.copy_(torch.from_numpy(np.array(walk)))
     return pictures
+
+
+def with_leaps(at: Tensor, length: int, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames seen and following [B, P] of windows whose actions are `at` [B, P] in walks of `length` frames, and which
+    windows leap [B, 1] from any frame to any other, none twice; share [B, 1]: how likely each does."""
+    b, p = at.shape
+    leaps = torch.rand(b, 1, device=at.device) < share
+    frames = torch.rand(b, length, device=at.device).argsort(1)[:, : p + 1]
+    return torch.where(leaps, frames[:, :-1], at), torch.where(leaps, frames[:, 1:], at + 1), leaps
 
 
 def draw_times(shape: tuple[int, ...], c: WorldTraining, device: str) -> Tensor:
@@ -264,56 +270,52 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     model.to(device, dtype)
     pictures = to_device(walks.frames, device)
     latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
-    aside = latents
-    if walks.aside is not None:
-        aside = encode(autoencoder, to_device(walks.aside, device), model.config.latent_patch_size, dtype)
     moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes))
     known = aims_to_tell(walks, model.config.walk)
-    aims = None if known is None else torch.from_numpy(np.array(known)).to(device)
+    aims, poses = (None if a is None else torch.from_numpy(np.array(a)).to(device) for a in (known, walks.poses))
+    knows = torch.tensor([aims is not None and name in model.config.walk.scenes for name in walks.names], device=device)
+    known_walks = knows[scenes].nonzero()[:, 0]
     layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
+    telling = Telling(model, tokenizer.image_markers, objective.grid)
     asking = asking_about(walks, pictures, model, tokenizer, c.questions)
     if cuda:
         for layer in model.transformer.layers:
             layer.compile(dynamic=False)
     window = torch.arange(layout.predictions, device=device)
     own = latents.clone()  # what was last predicted for each frame
-    walk = model.config.walk
-    times = schedule(PRESETS[walk.preset].num_timesteps, PRESETS[walk.preset].timestep_shift).tolist()
     plain = replace(c, drop_words=0.0, drop_scene=0.0, drop_aim=0.0)
-
-    def roll() -> None:
-        """Walks a window on in some of the walks that go on from such pictures."""
-        w = torch.randint(-(-len(latents) // c.rolled), (c.batch, 1), device=device) * c.rolled
-        begin = torch.randint((latents.shape[1] - 1) // layout.predictions, (c.batch, 1), device=device)
-        at = begin * layout.predictions + window
-        ids, lengths, _ = phrases.draw(scenes[w[:, 0]], moves[w, at], None if aims is None else aims[w, at], plain)
-        first = own[w[:, 0], at[:, 0]].float()
-        noise = torch.randn(*at.shape, *first.shape[1:], device=device)
-        drawn = rolled(partial(objective.velocity, ids=ids, lengths=lengths), first, noise, times)
-        own[w, at + 1] = torch.where(drawn.isfinite(), drawn.to(own.dtype), own[w, at + 1])
 
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
-        ids, lengths, told = phrases.draw(scenes[w[:, 0]], moves[w, at], None if aims is None else aims[w, at], c)
-        share, case = torch.rand(2, c.batch, 1, device=device)
-        walked = (w % c.rolled == 0) & (aims is not None)
-        replaced = (torch.rand(at.shape, device=device) < c.own * share) | walked
-        past = torch.where(replaced[..., None, None], own[w, at], latents[w, at])
-        off = case < (0.0 if walks.aside is None else c.aside)
-        blind = (case > 1 - c.blind) & (aims is not None)
-        drifted = off & (window <= torch.randint(layout.predictions, (c.batch, 1), device=device))
-        past = fade(torch.where(drifted[..., None, None], aside[w, at], past).float(), blind, c)
-        sure = told | ~(off | blind | walked)  # else nothing tells where it goes on
-        value, predicted = objective.loss(past, latents[w, at + 1].float(), ids, lengths, sure.float(), c)
+        seen, following, leaps = with_leaps(at, latents.shape[1], c.leaps * knows[scenes[w]])
+        move, aim = torch.where(leaps, LEAP, moves[w, at]), None
+        if aims is not None and poses is not None:
+            aim = torch.where(leaps[..., None], poses[w, following], aims[w, at])
+        ids, lengths, told = phrases.draw(scenes[w[:, 0]], move, aim, c)
+        share = torch.rand(c.batch, 1, device=device)
+        replaced = torch.rand(seen.shape, device=device) < c.own * share
+        past = fade(torch.where(replaced[..., None, None], own[w, seen], latents[w, seen]).float(), c)
+        sure = told | ~leaps
+        value, predicted = objective.loss(past, latents[w, following].float(), ids, lengths, sure.float(), c)
         # without its words a prediction is of some other move
-        kept = ((lengths > 0) & sure & ~walked)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
-        own[w, at + 1] = torch.where(kept, predicted.to(own.dtype), own[w, at + 1])
+        kept = ((lengths > 0) & ~leaps)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
+        own[w, following] = torch.where(kept, predicted.to(own.dtype), own[w, following])
         return value
 
-    parts = {"loss": (1.0, loss)} | ({} if asking is None else {"answers": (c.answers, asking)})
+    def tell() -> Tensor:
+        assert aims is not None
+        w = known_walks[torch.randint(len(known_walks), (c.places,), device=device)]
+        at = torch.randint(moves.shape[1], (c.places,), device=device)
+        ids, lengths, told = phrases.draw(scenes[w], moves[w, at][:, None], aims[w, at][:, None], plain)
+        t = draw_times((c.places,), c, device)
+        return telling.loss(latents[w, at + 1].float(), t, ids[:, 0], lengths[:, 0], told[:, 0].float())
+
+    parts = {"loss": (1.0, loss)}
+    parts |= {} if asking is None else {"answers": (c.answers, asking)}
+    parts |= {} if aims is None else {"places": (c.telling, tell)}
     optimizer = Optimizer(model, c.optimizer, _trainable(model, [part for _, part in parts.values()]))
     skipped = {f"{name} skipped": torch.zeros((), device=device) for name in parts}
 
@@ -328,7 +330,7 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
         runs.team.average_([p.grad for p in optimizer.named.values() if p.grad is not None])
         return {k: v.detach() for k, v in values.items()} | {"norm": optimizer.step(scale)} | skipped
 
-    run(step, optimizer, runs, lambda step: sample(step, optimizer), None if aims is None else roll)
+    run(step, optimizer, runs, lambda step: sample(step, optimizer))
 
 
 def _trainable(model: Bagel, losses: Iterable[Callable[[], Tensor]]) -> set[str]:

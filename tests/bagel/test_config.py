@@ -40,18 +40,25 @@ def test_a_model_without_walk_settings_reads_instructions_and_ours_reads_the_voc
 @pytest.mark.parametrize(
     ("pose", "told"),
     [
-        (Pose(1.25, -0.4, 90.0, object_yaw=45.0), "+125 -040 090 +00 045"),
-        (Pose(-0.004, 9.994, -90.0, -10.0, -0.4), "+000 +999 270 -10 000"),
-        (Pose(yaw=-0.5, pitch=-0.4, object_yaw=-180.0), "+000 +000 000 +00 180"),
-        (Pose(0.325 - 1e-10, 0.0, 44.5 - 1e-9, 19.5 + 1e-9, -0.6), "+033 +000 045 +20 359"),
+        (Pose(1.25, -0.4, 90.0, object_yaw=45.0), "x+126 y-040 yaw090 pitch+00 object045"),
+        (Pose(-0.004, 4.009, -90.0, -10.0, -0.4), "x+000 y+400 yaw270 pitch-10 object000"),
+        (Pose(yaw=-0.5, pitch=-0.4, object_yaw=-180.0), "x+000 y+000 yaw000 pitch+00 object180"),
+        (Pose(0.33 - 1e-10, 0.0, 44.5 - 1e-9, 19.0 + 1e-9, -1.5), "x+034 y+000 yaw045 pitch+20 object000"),
+        (Pose(0.329, -0.331, 359.6, -44.9, -1.6), "x+032 y-034 yaw000 pitch-44 object357"),
     ],
 )
 def test_words_may_tell_where_a_move_leads(pose: Pose, told: str) -> None:
     walk = WalkConfig(prompt="{scene} {aim}: {action}")
     assert walk.words("gallery", vocabulary()[3], pose) == f"gallery {told}: turn left"
     assert walk.words("", vocabulary()[3], pose) == "turn left"
-    for silent, known in ((walk.without_aim(), pose), (walk, None), (walk, Pose(x=-9.996)), (walk, Pose(y=9.996))):
+    for silent, known in ((walk.without_aim(), pose), (walk, None), (walk, Pose(x=-4.011)), (walk, Pose(y=4.011))):
         assert silent.words("gallery", vocabulary()[3], known) == "gallery: turn left"
+
+
+@pytest.mark.parametrize("anchor", [-0.1, 1.5, float("nan"), "all"])
+def test_an_anchor_is_a_share(anchor: float) -> None:
+    with pytest.raises(ValueError, match="anchor is a share in"):
+        WalkConfig(anchor=anchor)
 
 
 @pytest.mark.parametrize("prompt", ["{place}: {action}", "{aim:9}", "{aim", "{}"])

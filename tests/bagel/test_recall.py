@@ -78,10 +78,10 @@ def test_a_past_read_again_tells_where_each_move_led(golden: Path, scene: Scene,
     [warm] = model.step([state], [moves["object_right"]])
     told = list(heard)
     assert told == [
-        "hall +100 +200 188 -10 000: turn left",
-        "hall +100 +200 188 +00 000: look up",
-        "hall +070 +196 188 +00 000: move forward",
-        "hall +070 +196 188 +00 345: rotate the object right",
+        "hall x+100 y+200 yaw188 pitch-10 object000: turn left",
+        "hall x+100 y+200 yaw188 pitch+00 object000: look up",
+        "hall x+070 y+196 yaw188 pitch+00 object000: move forward",
+        "hall x+070 y+196 yaw188 pitch+00 object345: rotate the object right",
     ]
     heard.clear()
     [cold] = BagelWorldModel(model.checkpoint, "golden").step([state], [moves["object_right"]])
@@ -107,12 +107,33 @@ def test_a_place_tells_where_one_goes_from_there(golden: Path, scene: Scene, hea
     state = replace(state, frames=state.frames[-1:], actions=(), memory=state.memory[-1:])
     heard.clear()
     [after] = model.step([state], [right])
-    assert sorted(heard) == ["hall +000 +000 015 +00 000: turn right", "hall +000 +000 030 +00 000: turn left"]
+    assert sorted(heard) == [
+        "hall x+000 y+000 yaw015 pitch+00 object000: turn right",
+        "hall x+000 y+000 yaw030 pitch+00 object000: turn left",
+    ]
     near = replace(state, pose=replace(state.pose, yaw=state.pose.yaw + 0.7))
     [warm], [cold] = (m.step([near], [right]) for m in (model, BagelWorldModel(model.checkpoint, "golden")))
     assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
     assert sorted(heard[-3:]) == [
-        *["hall +000 +000 016 +00 000: turn right"] * 2,
-        "hall +000 +000 030 +00 000: turn left",
+        *["hall x+000 y+000 yaw016 pitch+00 object000: turn right"] * 2,
+        "hall x+000 y+000 yaw030 pitch+00 object000: turn left",
     ]
     assert after.actions == (right,)
+
+
+def test_words_alone_have_more_of_a_picture_the_longer_ago_a_true_one_was(golden: Path, scene: Scene) -> None:
+    free, held = (walked(golden, replace(AIMS, anchor=anchor, recall=False)) for anchor in (0.0, 1.0))
+    left = scene.actions[3]
+    known = replace(scene, name="hall", simulated=True)
+    first = [model.step(model.reset([known], [3]), [left])[0] for model in (free, held)]
+    assert np.array_equal(first[0].frame, first[1].frame)  # after a true picture
+    [state] = first[1:]
+    freely, half = (model.step([state], [left])[0].frame.astype(int) for model in (free, held))
+    late = replace(state, step=10**9)
+    dark = replace(late, frames=tuple(frame // 4 for frame in late.frames), memory=())
+    frames = [held.step([s], [left])[0].frame.astype(int) for s in (late, dark)]
+    assert np.abs(frames[0] - frames[1]).max() <= 1  # no past is seen
+    assert np.abs(half - freely).max() > 2
+    elsewhere = replace(scene, name="attic", simulated=True)
+    moved = [model.step(model.step(model.reset([elsewhere], [3]), [left]), [left])[0] for model in (free, held)]
+    assert np.array_equal(moved[0].frame, moved[1].frame)

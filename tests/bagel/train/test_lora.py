@@ -111,8 +111,8 @@ def test_windows_tell_where_a_move_leads_where_it_is_known(base: Checkpoint) -> 
         attic = replace(elsewhere, names=("attic",))
         assert Windows(attic, told, 0.0).draw()[1] == ["attic: turn left"] * 2
     assert Windows(replace(walks, aims=aims), told, 0.0).draw()[1] == [
-        "hall +100 +200 345 -10 045: turn left",
-        "hall +100 +200 000 -10 045: turn left",
+        "hall x+100 y+200 yaw345 pitch-10 object045: turn left",
+        "hall x+100 y+200 yaw000 pitch-10 object045: turn left",
     ]
 
 

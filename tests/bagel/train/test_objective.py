@@ -1,7 +1,6 @@
 """What is trained is what is used: one packed window predicts as the sampler does from contexts, one by one."""
 
 import dataclasses
-from functools import partial
 
 import pytest
 import torch
@@ -9,16 +8,15 @@ import torch
 from bagel.config import WalkConfig, read_config
 from bagel.context import EMPTY
 from bagel.prefill import LatentPicture, Words, prefill
-from bagel.sampler import Conditions, Velocity, sample, schedule
+from bagel.sampler import Velocity
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.train.layout import Layout
+from bagel.train.places import Telling
 from bagel.train.poses import PoseWords
-from bagel.train.rollouts import rolled
-from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, fade, with_room
+from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, fade, with_leaps, with_room
 from bagel.weights import Checkpoint
 from world.phrases import PHRASES
-from world.settings import SamplerConfig
 from world.types import Action, Pose, vocabulary
 from world.words import understand
 
@@ -54,23 +52,27 @@ def test_a_packed_window_predicts_what_the_sampler_would(checkpoint: Checkpoint,
             torch.testing.assert_close(packed.unflatten(1, (3, 4))[:, i], alone, atol=2e-5, rtol=1e-4)
 
 
-def test_a_window_is_rolled_as_the_sampler_would_walk_it(checkpoint: Checkpoint, texts: list[list[int]]) -> None:
+def test_a_place_that_words_alone_tell_is_what_the_sampler_would_draw(
+    checkpoint: Checkpoint, texts: list[list[int]]
+) -> None:
     model, markers = checkpoint.model, checkpoint.tokenizer.image_markers
-    words = max(map(len, texts))
-    objective = Objective(model, checkpoint.tokenizer, Layout(len(texts) + 1, 4, words), 2, "cpu")
-    ids = torch.tensor([[text + [0] * (words - len(text)) for text in texts]]).expand(2, -1, -1)
-    lengths = torch.tensor([[len(text) for text in texts]]).expand(2, -1)
-    first, noise = torch.randn(2, 4, model.config.latent_channels), torch.randn(2, 3, 4, model.config.latent_channels)
-    config = SamplerConfig(num_timesteps=3, cfg_text_scale=1.0, cfg_image_scale=1.0)
-    times = schedule(config.num_timesteps, config.timestep_shift).tolist()
-    drawn = rolled(partial(objective.velocity, ids=ids, lengths=lengths), first, noise, times)
-    assert not drawn.requires_grad
-    contexts, picture = [EMPTY, EMPTY], first
-    for i, text in enumerate(texts):
-        blocks = [[LatentPicture(one, GRID), *([Words(text)] if text else [])] for one in picture]
-        contexts = prefill(model, markers, contexts, blocks)
-        picture = sample(model, markers, Conditions(contexts), noise[:, i], GRID, config)
-        torch.testing.assert_close(drawn[:, i], picture, atol=1e-4, rtol=1e-3)
+    words, texts = max(map(len, texts)), [text for text in texts if text]
+    telling = Telling(model, markers, Objective(model, checkpoint.tokenizer, Layout(2, 4, 3), 1, "cpu").grid)
+    noised = torch.randn(2, 4, model.config.latent_channels)
+    t, lengths = torch.tensor([1.0, 0.3]), torch.tensor([len(text) for text in texts])
+    ids = torch.tensor([text + [7] * (words - len(text)) for text in texts])
+    with torch.no_grad():
+        told = telling.velocity(noised, t, ids, lengths)
+        for i, text in enumerate(texts):
+            context = prefill(model, markers, [EMPTY], [[Words(text)]])[0]
+            alone = Velocity(model, markers, [context], GRID)(noised[i : i + 1], t[i])
+            torch.testing.assert_close(told[i : i + 1], alone, atol=2e-5, rtol=1e-4)
+    pictures = torch.randn(2, 4, model.config.latent_channels)
+    one = telling.loss(pictures, torch.zeros(2), ids, lengths, torch.tensor([1.0, 0.0]))
+    both = telling.loss(pictures, torch.zeros(2), ids, lengths, torch.ones(2))
+    assert one.requires_grad
+    assert one != both
+    assert telling.loss(pictures, t, ids, lengths, torch.zeros(2)) == 0
 
 
 def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
@@ -89,7 +91,10 @@ def test_phrases_name_the_place_unless_dropped(checkpoint: Checkpoint) -> None:
 
 def spoken(prompt: str, c: WorldTraining) -> tuple[Tokenizer, WalkConfig, Phrases, WorldTraining]:
     """The shipped model's words, telling where moves lead as in `prompt`."""
-    tokenizer, walk = Tokenizer.from_directory(TINY), dataclasses.replace(read_config(TINY).walk, prompt=prompt)
+    tokenizer, walk = (
+        Tokenizer.from_directory(TINY),
+        dataclasses.replace(read_config(TINY).walk, prompt=prompt, scenes=SCENES),
+    )
     c = with_room(c, tokenizer, tuple(PHRASES.values()), walk)
     return tokenizer, walk, Phrases(tokenizer, walk, (SCENES, tuple(PHRASES.values())), c.words, "cpu"), c
 
@@ -101,7 +106,7 @@ def test_what_is_drawn_is_what_a_walk_says_wherever_it_leads(prompt: str) -> Non
     generator = torch.Generator().manual_seed(0)
     scenes = torch.randint(len(SCENES), (64,), generator=generator)
     moves = torch.randint(len(PHRASES), (64, 7), generator=generator)
-    poses = (torch.rand(64, 7, 5, generator=generator) * 2 - 1) * torch.tensor([10.5, 8.0, 180.0, 60.0, 180.0])
+    poses = (torch.rand(64, 7, 5, generator=generator) * 2 - 1) * torch.tensor([4.2, 4.0, 180.0, 50.0, 180.0])
     poses[::2] = (poses[::2] * 2).round() / 2  # many at a half
     poses[1::4, :, :2] = (poses[1::4, :, :2] * 200).round() / 200
     wordings = list(PHRASES.values())
@@ -126,7 +131,7 @@ def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_a_move_leads
         texts = [tokenizer.decode(row[1 : n - 1].tolist()) for row, n in rows]
         return list(zip(texts[::2], texts[1::2], strict=True))
 
-    whole, without = ("gallery +125 -040 090 -10 045: turn left",) * 2, ("gallery: turn left",) * 2
+    whole, without = ("gallery x+126 y-040 yaw090 pitch-10 object045: turn left",) * 2, ("gallery: turn left",) * 2
     assert set(read(c)) == {whole, without}  # of a window all or none
     assert set(read(dataclasses.replace(c, drop_aim=1.0))) == {without}
     assert set(read(dataclasses.replace(c, drop_scene=1.0))) == {("turn left",) * 2}
@@ -137,7 +142,7 @@ def test_numbers_that_cannot_be_put_in_are_refused() -> None:
         spoken("{scene}, ({aim}): {action}", WorldTraining())
     tokenizer = Tokenizer.from_directory(TINY)
     encode = tokenizer.encode
-    tokenizer.encode = lambda text: encode(text.replace(" 100", " 1"))
+    tokenizer.encode = lambda text: encode(text.replace("yaw100", "yaw1"))
     with pytest.raises(ValueError, match="must split digits"):
         PoseWords(tokenizer, dataclasses.replace(read_config(TINY).walk, prompt=AIMS), "cpu")
 
@@ -192,11 +197,24 @@ def test_what_is_kept_for_a_frame_is_what_the_loss_compares_with_it(checkpoint: 
     torch.testing.assert_close((predicted - following)[0, ::2].square().mean(), loss.detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_clean_pictures_fade_a_little_and_the_blind_see_hardly_any() -> None:
+def test_clean_pictures_fade_a_little() -> None:
     torch.manual_seed(0)
     past = torch.full((2, 2000, 1, 8), 10.0)
-    faded = fade(past, torch.tensor([[False], [True]]), WorldTraining(noisy=0.8, noise=0.15))
-    level = 1 - faded.mean((2, 3)) / 10
-    assert (level[0].abs() < 1e-6).float().mean() == pytest.approx(0.2, abs=0.05)
-    assert level[0].max() < 0.3
-    assert level[1].mean() == pytest.approx(0.65, abs=0.03)
+    level = 1 - fade(past, WorldTraining(noisy=0.8, noise=0.15)).mean((2, 3)) / 10
+    assert (level.abs() < 1e-6).float().mean() == pytest.approx(0.2, abs=0.05)
+    assert level.max() < 0.3
+
+
+def test_some_windows_leap_from_any_picture_of_their_walk_to_any_other() -> None:
+    torch.manual_seed(0)
+    at = torch.arange(7) + torch.randint(24, (400, 1))
+    seen, following, leaps = with_leaps(at, 32, torch.full((400, 1), 0.25))
+    assert leaps.float().mean() == pytest.approx(0.25, abs=0.06)
+    walks, leaps = ~leaps[:, 0], leaps[:, 0]
+    assert torch.equal(seen[walks], at[walks])
+    assert torch.equal(following[walks], at[walks] + 1)
+    assert torch.equal(seen[leaps, 1:], following[leaps, :-1])
+    shown = torch.cat((seen[leaps], following[leaps, -1:]), 1)
+    assert all(len({*row}) == 8 for row in shown.tolist())
+    assert ({*shown.unique().tolist()}, shown[:, 0].float().mean()) == ({*range(32)}, pytest.approx(15.5, abs=3))
+    assert not with_leaps(at, 32, torch.zeros(400, 1))[2].any()

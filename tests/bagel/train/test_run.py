@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bagel.train.optimizer import Optimizer, OptimizerConfig, add_gradient_, orthogonal
-from bagel.train.run import BETWEEN, STRIKES, RunConfig, rate, run
+from bagel.train.run import STRIKES, RunConfig, rate, run
 
 
 def setup(seed: int = 0) -> tuple[nn.Module, Optimizer, object]:
@@ -65,14 +65,6 @@ def test_the_time_limit_ends_a_run(tmp_path: Path) -> None:
     began = time.monotonic()
     run(step, optimizer, RunConfig(tmp_path, 0.01, began), lambda _: None)  # pyright: ignore[reportArgumentType]
     assert time.monotonic() - began < 5
-
-
-def test_what_is_done_between_steps_is_done_now_and_then(tmp_path: Path) -> None:
-    _, optimizer, step = setup()
-    done: list[int] = []
-    config = RunConfig(tmp_path, 1.0, time.monotonic(), max_steps=2 * BETWEEN + 1)
-    run(step, optimizer, config, lambda _: None, lambda: done.append(int(optimizer.tensors["steps"])))  # pyright: ignore[reportArgumentType]
-    assert done == [BETWEEN, 2 * BETWEEN]
 
 
 def test_a_bad_batch_adds_no_gradient() -> None:
