@@ -99,8 +99,9 @@ def at_goal(episode: Episode, truth: SimulatorWorld) -> Episode:
 def _before(thing: Thing, state: State, truth: SimulatorWorld) -> Pose:
     """A free place before the thing, looking at it; the state's seed says on which side of it."""
     for k in range(_SIDES):
-        side = 360.0 * (state.seed + k) / _SIDES
-        x, y = (thing.x - _BEFORE * f(math.radians(side)) for f in (math.cos, math.sin))
+        side = 360.0 * ((state.seed + k) % _SIDES) / _SIDES
+        x = thing.x - _BEFORE * math.cos(math.radians(side))
+        y = thing.y - _BEFORE * math.sin(math.radians(side))
         pose = Pose(x, y, wrap(side))
         if truth.is_free(state.scene, pose):
             return pose

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
 
 from scenes import judged
@@ -12,11 +15,13 @@ from scenes.dreaming import CopyLastFrame
 from scenes.estimates import ALL, Figures
 from scenes.evaluate import of_task
 from scenes.judged import Attempts
+from scenes.library import load_things
 from scenes.simulator import SimulatorWorld
 from scenes.trial import SUITES, Trial
 from world import models
+from world.episodes import Episodes
 from world.tasks import TaskSettings
-from world.types import Scene, WorldModel
+from world.types import Scene, WorldModel, wrap
 
 TURN = TaskSettings("RotateObject", judged_by="picture")
 
@@ -67,6 +72,19 @@ def test_true_pictures_are_judged_better_than_a_world_in_which_nothing_moves(
 def test_poses_that_add_up_are_true_where_nothing_is_in_the_way(turned: list[Attempts]) -> None:
     by_pose = [replace(tried, settings=TaskSettings("RotateObject")) for tried in turned]
     assert values(CopyLastFrame(), by_pose) == pytest.approx({"task_reward": 1.0, "task_verdict": 1.0})
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("scene", ["studio", "gallery", "garden", "tabletop"])
+def test_whoever_is_put_before_a_thing_has_found_it(truth: SimulatorWorld, scene: str) -> None:
+    episodes = Episodes(truth, TaskSettings("FindObject"))
+    begun = episodes.begin([models.load_scene(scene)] * 3, [np.random.default_rng(i) for i in range(3)])
+    for thing, episode in product(load_things(scene), begun):
+        there = judged.at_goal(replace(episode, goal=replace(episode.goal, thing=thing)), truth).state
+        assert truth.is_free(there.scene, there.pose)
+        toward = math.degrees(math.atan2(thing.y - there.pose.y, thing.x - there.pose.x))
+        assert math.hypot(thing.x - there.pose.x, thing.y - there.pose.y) == pytest.approx(2.2)
+        assert abs(wrap(toward - there.pose.yaw)) < 1e-6
 
 
 @pytest.mark.gl
