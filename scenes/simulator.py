@@ -22,9 +22,10 @@ import numpy as np
 from scenes import own
 from scenes.eye import Eye, OpenGL
 from scenes.ground import Ground
-from scenes.library import folder_of
+from scenes.library import folder_of, load_things
 from scenes.mjcf import Blueprint
 from world.errors import ModelError, SceneError
+from world.goals import Facing
 from world.settings import SamplerConfig
 from world.types import Action, Frame, Pose, Scene, Sight, Start, State, WorldSpec, wrap
 from world.walks import HELD_OUT
@@ -137,7 +138,12 @@ class SimulatorWorld:
             return []
         with self._lock:
             opengl = self._open.start()
-            return opengl.run(lambda: [self._eye(opengl, scene).sights(pose, **_how(scene)) for pose in poses])
+            seen = opengl.run(lambda: [self._eye(opengl, scene).sights(pose, **_how(scene)) for pose in poses])
+        things = {thing.words.removeprefix("the "): thing for thing in load_things(scene.name)}
+        for sights, pose in zip(seen, poses, strict=True):
+            for name in sights.keys() & things.keys():
+                sights[name] = replace(sights[name], reached=Facing(()).holds(things[name], pose))
+        return seen
 
     def _ground(self, scene: Scene) -> Ground:
         return self._blueprint(scene).ground

@@ -9,6 +9,7 @@ THINGS = (
     "picture", "sofa", "desk", "chair", "lamp", "plant", "shelf", "clock", "globe", "door", "chest", "duck", "gate",
     "barn", "mill", "lighthouse", "pond", "gazebo", "statue", "flowers", "tree", "car", "house", "vase", "teapot",
     "robot", "head", "totem", "cactus", "cubes", "blocks", "column",
+    "table",
 )  # fmt: skip
 SEVERAL = frozenset({"picture", "tree", "flowers", "column"})  # often more than one, so that "where" has no answer
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -21,8 +22,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 SEEN = 0.004  # share of the picture from which on a thing counts as seen
 FARTHEST = 9  # m, beyond which a thing is "far"
-# A thing is reached where the task FindObject ends (goals.Facing: 2.5 m to its middle, 15 degrees), as far as that is
-# seen: surely within the first of these, surely not beyond the second, and in between nobody asks.
+# A thing is reached where the task FindObject ends (goals.Facing: 2.5 m to its middle, 15 degrees). Where only what is
+# seen is known: surely within the first of these, surely not beyond the second, and in between nobody asks.
 REACHED = (2.0, 2.6)  # m, to the nearest part
 AHEAD = (0.13, 0.2)  # of the picture's width, beside its middle
 
@@ -34,7 +35,7 @@ def truth(kind: str, thing: str, sight: Sight | None) -> str | None:
     """
     if sight is None or sight.share < SEEN:
         gone = sight is None or sight.share == 0
-        away = kind == "reached" and (sight is None or sight.distance > REACHED[1])
+        away = kind == "reached" and sight is not None and _is_away(sight)
         return "no" if kind in ("see", "reached") and (gone or away) else None
     off = abs(sight.x - 0.5)
     match kind:
@@ -50,10 +51,14 @@ def truth(kind: str, thing: str, sight: Sight | None) -> str | None:
         case "near":
             return ("yes" if sight.distance < 2.0 else "no") if abs(sight.distance - 2.0) > 0.2 else None
         case "reached":
-            if sight.distance < REACHED[0] and off < AHEAD[0]:
+            if sight.reached or (sight.reached is None and sight.distance < REACHED[0] and off < AHEAD[0]):
                 return "yes"
-            return "no" if sight.distance > REACHED[1] or off > AHEAD[1] else None
+            return "no" if _is_away(sight) or (sight.reached is None and off > AHEAD[1]) else None
     raise ValueError(f"questions are {', '.join(QUESTIONS)}, got {kind!r}")
+
+
+def _is_away(sight: Sight) -> bool:
+    return sight.distance > REACHED[1] if sight.reached is None else not sight.reached
 
 
 def far_words(metres: int) -> str:

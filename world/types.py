@@ -209,6 +209,7 @@ class Sight:
     share: float  # of the frame's pixels
     x: float  # where its middle is, from 0 at the left edge to 1 at the right
     distance: float  # m, along the floor, to the nearest part that is seen
+    reached: bool | None = None  # whether one who looks for it has found it (goals.Facing); None where it is not known
 
 
 @runtime_checkable

@@ -61,7 +61,7 @@ class Walks:
     """W walks of L frames through the places `names`, with one of the actions `wordings` between two frames.
 
     What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], aims
-    [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, L, T, 3] of the T things that one
+    [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, L, T, 4] of the T things that one
     may ask about, and the names [W] of the starts.
     """
 
@@ -71,7 +71,7 @@ class Walks:
     actions: NDArray[np.int64]  # [W, L - 1] into wordings
     scenes: NDArray[np.int64]  # [W] into names
     poses: NDArray[np.float32] | None = None  # x, y, yaw, pitch, object_yaw
-    sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance
+    sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance, reached
     starts: NDArray[np.str_] | None = None
     aims: NDArray[np.float32] | None = None
 
@@ -109,7 +109,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
         "actions": ("i8", (w, length - 1)),
         "poses": ("f4", (w, length, 5)),
         "aims": ("f4", (w, length - 1, 5)),
-        "sights": ("f4", (w, length, len(THINGS), 3)),
+        "sights": ("f4", (w, length, len(THINGS), 4)),
         "starts": ("U32", (w,)),
     }
     for name in _ARRAYS:
@@ -196,10 +196,11 @@ def _numbers(pose: Pose) -> tuple[float, ...]:
 
 
 def _sights(world: NamingWorld, states: Sequence[State]) -> NDArray[np.float32]:
-    found = np.zeros((len(states), len(THINGS), 3), np.float32)
+    found = np.zeros((len(states), len(THINGS), 4), np.float32)
     for row, seen in zip(found, world.sights(states[0].scene, [s.pose for s in states]), strict=True):
         for name, sight in seen.items():
-            row[THINGS.index(name)] = (sight.share, sight.x, sight.distance)
+            reached = -1 if sight.reached is None else sight.reached
+            row[THINGS.index(name)] = (sight.share, sight.x, sight.distance, reached)
     return found
 
 

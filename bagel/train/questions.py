@@ -28,7 +28,7 @@ from bagel.transformer import rotary
 from bagel.vit import cut_patches
 from world.questions import AHEAD, FARTHEST, QUESTIONS, REACHED, SEEN, SEVERAL, THINGS, far_words
 
-SHARE, X, DISTANCE = range(3)  # of a sight, as numbers
+SHARE, X, DISTANCE, FOUND = range(4)  # of a sight, as numbers (found: 1 yes, 0 no, -1 unknown)
 KINDS = tuple(QUESTIONS)
 _WORDS = ("yes", "no", "left", "middle", "right", *(far_words(n) for n in range(1, FARTHEST + 1)), "far")
 
@@ -65,13 +65,12 @@ class Questions:
         self.several = torch.tensor([thing in SEVERAL for thing in THINGS], device=device)
 
     def draw(self, sights: Tensor, scenes: Tensor) -> Asked:
-        """One question for each of B pictures with sights [B, T, 3] of scenes [B]; half of the yes-or-no are yes."""
+        """One question for each of B pictures with sights [B, T, 4] of scenes [B]; half of the yes-or-no are yes."""
         b, device = len(sights), sights.device
         kind = torch.randint(len(KINDS), (b,), device=device)
         yes = torch.rand(b, device=device) < 0.5
         thing = self._thing(sights, scenes, kind, yes)
-        share, x, distance = sights[torch.arange(b, device=device), thing].unbind(-1)
-        answer, clear = _truth(kind, share, x, distance)
+        answer, clear = _truth(kind, *sights[torch.arange(b, device=device), thing].unbind(-1))
         clear &= ~self.several[thing] | (kind != KINDS.index("where"))
         answer = torch.where(kind == KINDS.index("place"), len(_WORDS) + scenes, answer)
         wording = torch.randint(self.most, (b,), device=device)
@@ -86,19 +85,23 @@ class Questions:
         )
 
     def _thing(self, sights: Tensor, scenes: Tensor, kind: Tensor, yes: Tensor) -> Tensor:
-        """What is asked about: seen where that is needed (the nearest and most ahead, to ask whether it is reached)."""
-        seen = sights[..., SHARE] >= SEEN
-        absent = ~seen & (self.present[scenes] | (torch.rand(seen.shape, device=seen.device) < 0.2))
-        doubtful = (kind == KINDS.index("see")) | (kind == KINDS.index("reached"))
-        wanted = torch.where((yes | ~doubtful)[:, None], seen, absent)
+        """What is asked about: seen where that is needed; to ask whether it is reached, what is, or what is nearest and
+        most ahead, and else mostly what is seen and is not.
+        """
+        seen, found = sights[..., SHARE] >= SEEN, sights[..., FOUND]
         chance = torch.rand(seen.shape, device=seen.device)
-        nearest = (kind == KINDS.index("reached")) & yes
+        absent = ~seen & (self.present[scenes] | (torch.rand_like(chance) < 0.2))
+        reached = kind == KINDS.index("reached")
+        doubtful = (kind == KINDS.index("see")) | reached
+        wanted = torch.where((yes | ~doubtful)[:, None], seen, absent)
         aside = (sights[..., X] - 0.5).abs() / AHEAD[0]
-        chance = torch.where(nearest[:, None], 1 / (1 + sights[..., DISTANCE] + aside), chance)
-        return torch.where(wanted, 1 + chance, chance).argmax(-1)
+        nearest = torch.where(found > 0, 1 + chance, 1 / (1 + sights[..., DISTANCE] + aside))
+        missed = (reached & ~yes & (torch.rand_like(chance[:, 0]) < 0.7))[:, None] & seen & (found == 0)
+        chance = torch.where((reached & yes)[:, None], nearest, chance)
+        return torch.where(wanted, 1 + chance, torch.where(missed, 3 + chance, chance)).argmax(-1)
 
 
-def _truth(kind: Tensor, share: Tensor, x: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+def _truth(kind: Tensor, share: Tensor, x: Tensor, distance: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
     """world.questions.truth for B sights: the answer, into _WORDS, and whether there is one."""
     seen, hidden = share >= SEEN, share == 0
     off = (x - 0.5).abs()
@@ -106,8 +109,9 @@ def _truth(kind: Tensor, share: Tensor, x: Tensor, distance: Tensor) -> tuple[Te
     side = torch.where(off < 0.1, _WORDS.index("middle"), side)
     meters = distance.round().clamp(1, FARTHEST + 1).long() - 1 + _WORDS.index("1 meter")
     yes, no = _WORDS.index("yes"), _WORDS.index("no")
-    reached = seen & (distance < REACHED[0]) & (off < AHEAD[0])
-    elsewhere = hidden | (distance > REACHED[1]) | (seen & (off > AHEAD[1]))
+    known = found >= 0
+    reached = seen & torch.where(known, found > 0, (distance < REACHED[0]) & (off < AHEAD[0]))
+    elsewhere = hidden | torch.where(known, found == 0, (distance > REACHED[1]) | (seen & (off > AHEAD[1])))
     by_kind = {
         "see": (torch.where(seen, yes, no), seen | hidden),
         "where": (side, seen & ((off - 0.1).abs() > 0.03)),
@@ -205,7 +209,7 @@ def asking_about(
 
 
 def present(sights: NDArray[np.float32], scenes: NDArray[np.int64], device: str) -> Tensor:
-    """bool [S, T]: which things the walks through each scene ever show, from [W, L, T, 3] and [W]."""
+    """bool [S, T]: which things the walks through each scene ever show, from [W, L, T, 4] and [W]."""
     ever = sights[..., SHARE].max(axis=1) > 0  # [W, T]
     rows = [ever[scenes == scene].any(axis=0) for scene in range(scenes.max() + 1)]
     return torch.from_numpy(np.stack(rows)).to(device)

@@ -36,10 +36,11 @@ def build() -> Blueprint:
     _walls(b)
     _corners(b)
     b.texture("table", textures.quarters(("#b5703a", "#c98a4b", "#9a5a2c", "#b5703a"), "#8a4f28"))
-    b.cylinder((0, 0, 0.02), 0.4, 0.04, "#4a2f1c")
-    b.cylinder((0, 0, 0.34), 0.09, 0.66, "#4a2f1c")
-    b.cylinder((0, 0, 0.69), 0.62, 0.06, "#b5703a")
-    b.cylinder((0, 0, 0.73), 0.5, 0.03, "#f5efe0")
+    with b.at(0, 0, thing="table"):
+        b.cylinder((0, 0, 0.02), 0.4, 0.04, "#4a2f1c")
+        b.cylinder((0, 0, 0.34), 0.09, 0.66, "#4a2f1c")
+        b.cylinder((0, 0, 0.69), 0.62, 0.06, "#b5703a")
+        b.cylinder((0, 0, 0.73), 0.5, 0.03, "#f5efe0")
     b.block_circle((0, 0), 0.62)
     with b.body("object", (0, 0, 0.745), turns=True):
         for build_object in _OBJECTS:

@@ -85,6 +85,10 @@ def test_whoever_is_put_before_a_thing_has_found_it(truth: SimulatorWorld, scene
         toward = math.degrees(math.atan2(thing.y - there.pose.y, thing.x - there.pose.x))
         assert math.hypot(thing.x - there.pose.x, thing.y - there.pose.y) == pytest.approx(2.2)
         assert abs(wrap(toward - there.pose.yaw)) < 1e-6
+        back, name = replace(there.pose, yaw=there.pose.yaw + 20), thing.words.removeprefix("the ")
+        before, beside = (sights.get(name) for sights in truth.sights(there.scene, [there.pose, back]))
+        assert before is None or before.reached is True
+        assert beside is None or beside.reached is False
 
 
 @pytest.mark.gl

@@ -9,7 +9,7 @@ import torch
 from bagel.context import EMPTY
 from bagel.prefill import SeenPicture, Words, prefill
 from bagel.train.data import Walks
-from bagel.train.questions import DISTANCE, KINDS, SHARE, Answering, Asked, Questions, X
+from bagel.train.questions import DISTANCE, FOUND, KINDS, SHARE, Answering, Asked, Questions, X
 from bagel.train.validate import _answers
 from bagel.vit import cut_patches
 from bagel.weights import Checkpoint
@@ -29,18 +29,26 @@ def words(checkpoint: Checkpoint, ids: torch.Tensor, rows: torch.Tensor) -> list
     return [checkpoint.tokenizer.decode(row[1 : n - 1].tolist()) for row, n in zip(ids, rows, strict=True)]
 
 
+def unseen() -> torch.Tensor:
+    """Sights [1, T, 4] of things that are nowhere."""
+    sights = torch.zeros(1, len(THINGS), 4)
+    sights[..., FOUND] = -1
+    return sights
+
+
 def draw(questions: Questions, sights: torch.Tensor, num: int = 600) -> Asked:
     torch.manual_seed(0)
     return questions.draw(sights.expand(num, -1, -1), torch.arange(num) % 2)
 
 
 def test_answers_are_what_the_sights_say(checkpoint: Checkpoint, questions: Questions) -> None:
-    sights = torch.zeros(1, len(THINGS), 3)
-    sights[0, THINGS.index("duck")] = torch.tensor([0.1, 0.2, 1.2])
-    sights[0, THINGS.index("clock")] = torch.tensor([0.1, 0.45, 1.2])
-    sights[0, THINGS.index("sofa")] = torch.tensor([0.1, 0.5, 3.1])
-    sights[0, THINGS.index("lamp")] = torch.tensor([SEEN / 2, 0.9, 3.1])  # hardly seen: nobody can say
-    asked = draw(questions, sights)
+    sights = unseen()
+    sights[0, THINGS.index("duck")] = torch.tensor([0.1, 0.2, 1.2, -1])
+    sights[0, THINGS.index("clock")] = torch.tensor([0.1, 0.45, 1.2, -1])
+    sights[0, THINGS.index("sofa")] = torch.tensor([0.1, 0.5, 3.1, 0])
+    sights[0, THINGS.index("globe")] = torch.tensor([0.1, 0.9, 4.1, 1])  # said by who knows
+    sights[0, THINGS.index("lamp")] = torch.tensor([SEEN / 2, 0.9, 3.1, -1])  # hardly seen: nobody can say
+    asked = draw(questions, sights, 3000)
     told = {}
     for kind, question, answer, weight in zip(
         asked.kind.tolist(),
@@ -58,7 +66,8 @@ def test_answers_are_what_the_sights_say(checkpoint: Checkpoint, questions: Ques
     assert (told["where", "duck"], told["where", "sofa"]) == ({"left"}, {"middle"})
     assert (told["far", "duck"], told["far", "sofa"]) == ({"1 meter"}, {"3 meters"})
     assert (told["near", "duck"], told["near", "sofa"]) == ({"yes"}, {"no"})
-    assert told["reached", "clock"] == {"yes"}
+    assert told["reached", "globe"] == {"yes"}
+    assert told["reached", "sofa"] == {"no"}
     assert told["reached", "barn"] == {"no"}
     assert told["place", ""] == set(SCENES)
 
@@ -68,7 +77,8 @@ def test_many_answers_at_once_are_the_answers_one_by_one(checkpoint: Checkpoint,
     share = torch.rand(600, len(THINGS), generator=generator) * 0.02 - 0.01
     x = torch.rand(600, len(THINGS), generator=generator)
     distance = 11 * torch.rand(600, len(THINGS), generator=generator)
-    sights = torch.stack((share.clamp(min=0), x, distance), -1)
+    found = torch.randint(-1, 2, share.shape, generator=generator)
+    sights = torch.stack((share.clamp(min=0), x, distance, found), -1)
     asked = questions.draw(sights, torch.zeros(600, dtype=torch.long))
     rows = zip(
         asked.kind.tolist(),
@@ -81,14 +91,15 @@ def test_many_answers_at_once_are_the_answers_one_by_one(checkpoint: Checkpoint,
     for kind, question, answer, weight, seen in rows:
         if KINDS[kind] != "place":
             thing = next(t for t in THINGS if f"the {t}" in question)
-            share, x, distance = seen[THINGS.index(thing)].tolist()
-            expected = truth(KINDS[kind], thing, Sight(share, x, distance) if share else None)
+            share, x, distance, found = seen[THINGS.index(thing)].tolist()
+            sight = Sight(share, x, distance, None if found < 0 else bool(found))
+            expected = truth(KINDS[kind], thing, sight if share else None)
             assert (answer if weight else None) == expected, question
 
 
 def test_half_of_what_can_be_no_is_yes(checkpoint: Checkpoint, questions: Questions) -> None:
-    sights = torch.zeros(1, len(THINGS), 3)
-    sights[0, :6] = torch.tensor([0.1, 0.5, 1.0])
+    sights = unseen()
+    sights[0, :6] = torch.tensor([0.1, 0.5, 1.0, -1])
     asked = draw(questions, sights, 2000)
     answers = words(checkpoint, asked.answer, asked.answer_rows)
     for kind in ("see", "reached"):
@@ -100,7 +111,7 @@ def test_a_packed_row_answers_as_the_model_does_in_use(checkpoint: Checkpoint, q
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     size = model.config.vision.patch_size
     pictures = torch.randint(256, (3, 2 * size, 3 * size, 3), generator=torch.Generator().manual_seed(0)).byte()
-    sights = torch.zeros(1, len(THINGS), 3)
+    sights = unseen()
     sights[..., (SHARE, X, DISTANCE)] = torch.tensor([0.1, 0.3, 2.6])
     asked = draw(questions, sights, 3)
     logits, targets, there = Answering(model, tokenizer)._read(pictures, asked)
@@ -120,7 +131,7 @@ def test_unclear_questions_weigh_nothing(checkpoint: Checkpoint, questions: Ques
     answering = Answering(checkpoint.model, checkpoint.tokenizer)
     size = checkpoint.model.config.vision.patch_size
     pictures = torch.zeros(4, size, size, 3, dtype=torch.uint8)
-    sights = torch.full((1, len(THINGS), 3), 0.5)
+    sights = torch.full((1, len(THINGS), 4), 0.5)
     asked = draw(questions, sights, 4)
     one = replace(asked, weight=torch.tensor([1.0, 0, 0, 0]))
     other = replace(one, answer=torch.cat((one.answer[:1], one.answer[:1].expand(3, -1))))
@@ -135,7 +146,7 @@ def test_every_question_names_its_thing_or_none() -> None:
 
 
 def test_measuring_answers_leaves_training_its_draws(checkpoint: Checkpoint) -> None:
-    sights = np.full((1, 2, len(THINGS), 3), 0.5, np.float32)
+    sights = np.full((1, 2, len(THINGS), 4), 0.5, np.float32)
     frames, actions = np.zeros((1, 2, 28, 28, 3), np.uint8), np.zeros((1, 1), np.int64)
     walks = Walks(SCENES[:1], (("stay",),), frames, actions, np.zeros(1, np.int64), sights=sights)
     torch.manual_seed(5)
