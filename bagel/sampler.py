@@ -103,47 +103,46 @@ def sample(
     if noise.shape != expected:
         raise ValueError(f"noise for these contexts and this grid has shape {expected}, got {tuple(noise.shape)}")
     branches = _branches(conditions, config)
+    shares = None if conditions.anchors is None else conditions.anchors[1].to(model.device)[:, None, None]
+    first = 1 if shares is None else 2  # branches of every evaluation, guided or not
     velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
     extrapolations = [Extrapolation() for _ in branches] if taylor else None
     x_t = noise.to(model.device, torch.float32)
-    contexts, shares = conditions.anchors or ([], torch.zeros(len(noise)))
-    shares = shares.to(x_t)[:, None, None]
-    anchor = Velocity(model, markers, contexts, grid) if contexts else None
     times = schedule(config.num_timesteps, config.timestep_shift)
     for step, (t, t_next) in enumerate(pairwise(times)):
-        guided = len(branches) > 1 and is_guided(t, config.cfg_interval)
-        num_branches = len(branches) if guided else 1
-        v = velocity.of_branches(x_t, t, num_branches, extrapolations).float()
-        v_t = combine(v[0], v[1], v[2] if num_branches > 2 else None, config) if guided else v[0]
-        if anchor is not None:
-            v_t = v_t.lerp(anchor(x_t, t).float(), shares)
+        guided = len(branches) > first and is_guided(t, config.cfg_interval)
+        v = velocity.of_branches(x_t, t, len(branches) if guided else first, extrapolations).float()
+        others = v[first:]
+        v_t = combine(v[0], others[0], others[1] if len(others) > 1 else None, config) if guided else v[0]
+        v_t = v_t if shares is None else v_t.lerp(v[1], shares)
         staying = callback(step, x_t, v_t) if callback is not None else None
         x_t = x_t - v_t * (t - t_next).item()
         if staying is not None and len(staying) < len(x_t):
             x_t, branches = x_t[staying], [[branch[i] for i in staying] for branch in branches]
             if not staying:
                 break
-            del velocity, anchor  # and with them their buffers, before smaller ones are laid out
+            shares = None if shares is None else shares[staying]
+            del velocity  # and with it its buffers, before smaller ones are laid out
             velocity = Velocity(model, markers, [context for branch in branches for context in branch], grid)
-            contexts, shares = [contexts[i] for i in staying if contexts], shares[staying]
-            anchor = Velocity(model, markers, contexts, grid) if contexts else None
             for extrapolation in extrapolations or []:
                 extrapolation.terms = [term[staying] for term in extrapolation.terms]
     return x_t
 
 
 def _branches(conditions: Conditions, config: SamplerConfig) -> list[Sequence[Context]]:
-    """The branches that the scales ask for: gen, cfg_text, cfg_image."""
-    count = num_branches(config)
-    if count == 1:
-        return [conditions.gen]
-    if conditions.cfg_text is None:
-        raise ValueError(f"cfg_text_scale {config.cfg_text_scale} needs the contexts without the last text")
-    if count == 2:
-        return [conditions.gen, conditions.cfg_text]
-    if conditions.cfg_image is None:
-        raise ValueError(f"cfg_image_scale {config.cfg_image_scale} needs the contexts without pictures")
-    return [conditions.gen, conditions.cfg_text, conditions.cfg_image]
+    """The branches that are asked for: gen and anchors at every evaluation, cfg_text and cfg_image at guided ones."""
+    branches, count = [conditions.gen], num_branches(config)
+    if conditions.anchors is not None:
+        branches.append(conditions.anchors[0])
+    if count > 1:
+        if conditions.cfg_text is None:
+            raise ValueError(f"cfg_text_scale {config.cfg_text_scale} needs the contexts without the last text")
+        branches.append(conditions.cfg_text)
+    if count > 2:
+        if conditions.cfg_image is None:
+            raise ValueError(f"cfg_image_scale {config.cfg_image_scale} needs the contexts without pictures")
+        branches.append(conditions.cfg_image)
+    return branches
 
 
 class Extrapolation:

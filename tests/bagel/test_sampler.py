@@ -149,18 +149,22 @@ def test_pictures_that_are_given_up_leave_the_batch_and_the_others_are_as_before
 def test_anchors_have_their_share_of_every_velocity(
     checkpoint: Checkpoint, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, plain = noise(checkpoint, 3), SamplerConfig(num_timesteps=3, cfg_text_scale=1.0, cfg_image_scale=1.0)
+    start, free = noise(checkpoint, 3), replace(SHORT, cfg_text_scale=1.0)
     whole, others = Conditions(conditions(conversations).gen), [conversations[i].cfg_image for i in (2, 0, 1)]
     anchored = replace(whole, anchors=(others, torch.tensor([0.0, 0.5, 1.0])))
 
-    def drawn(c: Conditions, **more) -> torch.Tensor:
-        return sample(checkpoint.model, checkpoint.tokenizer.image_markers, c, start, GRID, plain, **more)
+    def drawn(given: Conditions, c: SamplerConfig = free, **more) -> torch.Tensor:
+        return sample(checkpoint.model, checkpoint.tokenizer.image_markers, given, start, GRID, c, **more)
 
-    free, both, alone = drawn(whole), drawn(anchored), drawn(Conditions(others))
-    torch.testing.assert_close(both[0], free[0], atol=1e-5, rtol=1e-4)
+    past, both, alone = drawn(whole), drawn(anchored), drawn(Conditions(others))
+    torch.testing.assert_close(both[0], past[0], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(both[2], alone[2], atol=1e-5, rtol=1e-4)
-    assert min((both[1] - picture[1]).abs().max() for picture in (free, alone)) > 1e-2
+    assert min((both[1] - picture[1]).abs().max() for picture in (past, alone)) > 1e-2
     left = drawn(anchored, callback=lambda step, x_t, v_t: {0: [1, 2]}.get(step))
     torch.testing.assert_close(left, both[1:], atol=1e-5, rtol=1e-4)
+    guided = drawn(conditions(conversations), SHORT)
+    held = drawn(replace(conditions(conversations), anchors=anchored.anchors), SHORT)
+    torch.testing.assert_close(held[0], guided[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(held[2], alone[2], atol=1e-5, rtol=1e-4)
     monkeypatch.setattr(checkpoint.model, "evaluations", Evaluations(checkpoint.model))
     torch.testing.assert_close(drawn(anchored), both, rtol=1e-4, atol=2e-4)
