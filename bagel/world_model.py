@@ -26,6 +26,7 @@ from bagel.columns import in_columns
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
 from bagel.judge import chances_of_yes
+from bagel.pose_words import pose_words
 from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.rounding import rounded
 from bagel.sampler import Callback, Conditions, num_branches, sample, schedule
@@ -159,7 +160,7 @@ class BagelWorldModel:
 
     def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
         """What the model reads of an action at `pose`, which is told where the model knows its way about."""
-        aim = pose.moved(action) if pose is not None and self._is_told(scene) else None
+        aim = self._aim(scene, action, pose)
         return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, aim)))
 
     def close(self) -> None:
@@ -211,7 +212,7 @@ class BagelWorldModel:
         if num_branches(self.sampler) > 2:
             texts = self._read(texts, [[x] for x in words])
             conditions = replace(conditions, cfg_image=texts)
-        shares = torch.tensor([self._anchor(state) for state in states])
+        shares = torch.tensor([self._anchor(w, a) for w, a in zip(windows, actions, strict=True)])
         if shares.any():
             conditions = replace(conditions, anchors=(self._read([EMPTY] * len(words), [[x] for x in words]), shares))
         shape = (grid[0] * grid[1], c.config.latent_channels)
@@ -254,9 +255,16 @@ class BagelWorldModel:
         """Whether words tell where an action leads; nobody knows it of a picture."""
         return self.walk.tells_aim and scene.simulated and scene.name in self.walk.scenes
 
-    def _anchor(self, state: State) -> float:
+    def _aim(self, scene: Scene, action: Action, pose: Pose | None) -> Pose | None:
+        """Where `action` leads from `pose`; None where words do not tell it."""
+        aim = pose.moved(action) if pose is not None and self._is_told(scene) else None
+        return None if aim is None or pose_words(aim) is None else aim
+
+    def _anchor(self, window: _Window, action: Action) -> float:
         """The share that words alone have where they tell a place: more with each picture since the last true one."""
-        return self.walk.anchor * state.step / (state.step + 1) if self._is_told(state.scene) else 0.0
+        state = window.state
+        told = self._aim(state.scene, action, window.poses[-1]) is not None
+        return self.walk.anchor * state.step / (state.step + 1) if told else 0.0
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
         """What is in context; pictures without latents are encoded here, all in one batch."""

@@ -81,7 +81,7 @@ def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
 
     Raises ValueError where nobody knows them.
     """
-    if not walk.tells_aim or not {*walks.names} & {*walk.scenes}:
+    if not walk.tells_aim or not {walks.names[scene] for scene in walks.scenes} & {*walk.scenes}:
         return None
     if walks.aims is None:
         raise ValueError(

@@ -131,8 +131,7 @@ class Phrases:
         index = (scene * num_moves + moves) * num_wordings + wording
         ids, bare = self.ids[index], self.lengths[index]
         lengths = bare
-        if self.aims is not None:
-            assert aims is not None, "the words tell where a move leads"
+        if self.aims is not None and aims is not None:
             silent = torch.rand(len(moves), 1, device=moves.device) < c.drop_aim
             ids, lengths = self.aims.put(ids, bare, torch.where(silent, NOWHERE, self.places[index]), aims)
         dropped = chance(c.drop_words)

@@ -134,6 +134,9 @@ def test_words_alone_have_more_of_a_picture_the_longer_ago_a_true_one_was(golden
     frames = [held.step([s], [left])[0].frame.astype(int) for s in (late, dark)]
     assert np.abs(frames[0] - frames[1]).max() <= 1  # no past is seen
     assert np.abs(half - freely).max() > 2
+    far = replace(state, pose=Pose(x=5.0))  # cannot be told
+    ends = [model.step([far], [left])[0].frame.astype(int) for model in (free, held)]
+    assert np.abs(ends[0] - ends[1]).max() <= 1
     elsewhere = replace(scene, name="attic", simulated=True)
     moved = [model.step(model.step(model.reset([elsewhere], [3]), [left]), [left])[0] for model in (free, held)]
     assert np.array_equal(moved[0].frame, moved[1].frame)

@@ -135,6 +135,9 @@ def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_a_move_leads
     assert set(read(c)) == {whole, without}  # of a window all or none
     assert set(read(dataclasses.replace(c, drop_aim=1.0))) == {without}
     assert set(read(dataclasses.replace(c, drop_scene=1.0))) == {("turn left",) * 2}
+    ids, lengths, told = phrases.draw(scenes, moves, None, c)  # walks in no such scene
+    assert not told.any()
+    assert tokenizer.decode(ids[0, 0, 1 : lengths[0, 0] - 1].tolist()) == "gallery: turn left"
 
 
 def test_numbers_that_cannot_be_put_in_are_refused() -> None:
