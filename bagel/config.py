@@ -133,7 +133,7 @@ class WalkConfig:
     preset: str = "edit"  # of world.settings.PRESETS
     ask: bool = True  # whether the model answers questions
     recall: bool = False  # whether the picture of a place passed before is read again on the way back (world.recall)
-    scenes: tuple[str, ...] = ()  # names of simulated scenes whose places the model knows
+    scenes: tuple[str, ...] = ()  # simulated scenes whose places the model knows, as they are called (Scene.called)
     anchor: float = 0.0  # share of a picture that words alone have, without any past, where they tell an aim
     frame_size: tuple[int, int] | None = None  # (height, width) that any start picture is cropped and resized to
 
@@ -158,6 +158,10 @@ class WalkConfig:
     def tells_aim(self) -> bool:
         """Whether the words say where an action leads."""
         return "{aim}" in self.prompt
+
+    def knows(self, called: str) -> bool:
+        """Whether the words tell where one is in a place that is called so (Scene.called)."""
+        return self.tells_aim and called in self.scenes
 
     def without_aim(self) -> WalkConfig:
         """The same, in words that do not say where an action leads."""

@@ -160,8 +160,8 @@ class BagelWorldModel:
 
     def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
         """What the model reads of an action at `pose`, which is told where the model knows its way about."""
-        aim = self._aim(scene, action, pose)
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(scene.name, action, aim)))
+        aim, called = self._aim(scene, action, pose), scene.called if self._is_told(scene) else scene.name
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(called, action, aim)))
 
     def close(self) -> None:
         self._memo.clear()
@@ -253,7 +253,7 @@ class BagelWorldModel:
 
     def _is_told(self, scene: Scene) -> bool:
         """Whether words tell where an action leads; nobody knows it of a picture."""
-        return self.walk.tells_aim and scene.simulated and scene.name in self.walk.scenes
+        return scene.simulated and self.walk.knows(scene.called)
 
     def _aim(self, scene: Scene, action: Action, pose: Pose | None) -> Pose | None:
         """Where `action` leads from `pose`; None where words do not tell it."""
@@ -261,9 +261,12 @@ class BagelWorldModel:
         return None if aim is None or pose_words(aim) is None else aim
 
     def _anchor(self, window: _Window, action: Action) -> float:
-        """The share that words alone have where they tell a place: more with each picture since the last true one."""
+        """The share that words alone have where they tell a place: more with each picture since the last true one.
+
+        None on the way back to a remembered place, whose picture was held when it was drawn.
+        """
         state = window.state
-        told = self._aim(state.scene, action, window.poses[-1]) is not None
+        told = not window.recalls and self._aim(state.scene, action, window.poses[-1]) is not None
         return self.walk.anchor * state.step / (state.step + 1) if told else 0.0
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
@@ -273,7 +276,7 @@ class BagelWorldModel:
             frames, between, memory = state.frames, state.actions, state.memory or (None,) * len(state.frames)
             key, recalled = state.digest(), way_back(state, action, self._reckoning(state.scene))
             if recalled is not None:
-                key = hashlib.blake2b(repr((state.scene.name, recalled[1])).encode(), key=recalled[0].digest).digest()
+                key = hashlib.blake2b(repr((state.scene.called, recalled[1])).encode(), key=recalled[0].digest).digest()
                 frames, between, memory = frames[-1:], (), memory[-1:]
                 if key not in self._memo:
                     place, move = recalled

@@ -110,6 +110,16 @@ class Scene:
     simulated: bool = False  # whether the simulator knows this scene by its name
 
     @property
+    def thing(self) -> str:
+        """The object that stands there and can be turned, which the starts are named after; empty where none does."""
+        return self.starts[0].name if self.simulated and any(a.object_yaw for a in self.actions) else ""
+
+    @property
+    def called(self) -> str:
+        """The name, and that of the object: "tabletop robot"."""
+        return f"{self.name} {self.thing}".rstrip()
+
+    @property
     def has_layouts(self) -> bool:
         """Whether it is drawn anew from a number, which its starts bear as their names."""
         return self.simulated and self.starts[0].name.isdigit()
@@ -156,7 +166,7 @@ class State:
         """16 bytes that two states share only when they are the same state."""
         h = hashlib.blake2b(digest_size=16)
         whole = ("whole",) if self.whole else ()
-        told = (self.scene.name, self.actions, self.pose, self.seed, self.step, *whole, *self.origins)
+        told = (self.scene.called, self.actions, self.pose, self.seed, self.step, *whole, *self.origins)
         h.update(repr(told).encode())
         for array in (*self.frames, *self.memory):
             h.update(repr((array.shape, array.dtype.str)).encode())

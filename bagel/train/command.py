@@ -89,10 +89,11 @@ def _world(args: argparse.Namespace, team: Team) -> int:
     walk = dataclasses.replace(walk, prompt=walk.prompt if args.prompt is None else args.prompt)
     if args.source is None:
         scenes = [models.load_scene(address) for address in args.scenes] if walk.tells_aim else []
-        known = {scene.name for scene in scenes if not scene.has_layouts}  # what is drawn anew is nowhere twice
+        same = [scene for scene in scenes if not scene.has_layouts]  # what is drawn anew is nowhere twice
+        known = {scene.starting_at(start).called for scene in same for start in scene.starts}
         walk = dataclasses.replace(walk, ask=True, scenes=tuple(sorted({*walk.scenes, *known})))
     else:
-        walk = walk.without_aim()  # nobody knows where one stood
+        walk = dataclasses.replace(walk.without_aim(), ask=False)  # nobody knows where one stood and what is seen
     checkpoint = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, walk=walk))
     checkpoint.model.config = checkpoint.config
     if walk.tells_aim:
@@ -102,7 +103,8 @@ def _world(args: argparse.Namespace, team: Team) -> int:
 
     with _walks(args, checkpoint.config, team) as (walks, held_out):
         c = world_training.WorldTraining(**({"batch": args.batch} if args.batch else {}))
-        c = world_training.with_room(c, checkpoint.tokenizer, walks.wordings, walk)
+        said = sorted({*walks.called(walk)}), walks.wordings
+        c = world_training.with_room(c, checkpoint.tokenizer, said, walk)
 
         def sample(step: int, optimizer: Optimizer) -> None:
             averaged = Bagel(checkpoint.config).to(device)

@@ -26,7 +26,7 @@ from world.types import NamingWorld, Pose, State
 from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
-_ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts")
+_ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts", "things")
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
 
@@ -62,7 +62,7 @@ class Walks:
 
     What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], aims
     [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, L, T, 4] of the T things that one
-    may ask about, and the names [W] of the starts.
+    may ask about, and the names [W] of the starts and of the objects that stand there (empty where none does).
     """
 
     names: tuple[str, ...]
@@ -73,7 +73,15 @@ class Walks:
     poses: NDArray[np.float32] | None = None  # x, y, yaw, pitch, object_yaw
     sights: NDArray[np.float32] | None = None  # of THINGS: share of the picture (0 where unseen), x, distance, reached
     starts: NDArray[np.str_] | None = None
+    things: NDArray[np.str_] | None = None
     aims: NDArray[np.float32] | None = None
+
+    def called(self, walk: WalkConfig) -> list[str]:
+        """What the words of `walk` call the place of each walk: Scene.called where they know it, its name elsewhere."""
+        names = [self.names[scene] for scene in self.scenes]
+        things = [""] * len(names) if self.things is None else self.things
+        both = [(name, f"{name} {thing}".rstrip()) for name, thing in zip(names, things, strict=True)]
+        return [called if walk.knows(called) else name for name, called in both]
 
 
 def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
@@ -81,7 +89,7 @@ def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
 
     Raises ValueError where nobody knows them.
     """
-    if not walk.tells_aim or not {walks.names[scene] for scene in walks.scenes} & {*walk.scenes}:
+    if not any(map(walk.knows, walks.called(walk))):
         return None
     if walks.aims is None:
         raise ValueError(
@@ -111,6 +119,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
         "aims": ("f4", (w, length - 1, 5)),
         "sights": ("f4", (w, length, len(THINGS), 4)),
         "starts": ("U32", (w,)),
+        "things": ("U32", (w,)),
     }
     for name in _ARRAYS:
         np.lib.format.open_memmap(directory / f"{name}.npy", "w+", *kinds[name])
@@ -188,6 +197,7 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         arrays["aims"][index] = aims
         arrays["actions"][index] = moves
         arrays["starts"][index] = state.scene.starts[0].name
+        arrays["things"][index] = state.scene.thing
         arrays["sights"][index] = _sights(_world(config.world), states)
 
 

@@ -134,7 +134,7 @@ class Windows:
 
     def __init__(self, walks: Walks, checkpoint: Checkpoint, other_words: float) -> None:
         self.walks, self.walk, self.other_words = walks, checkpoint.config.walk, other_words
-        self.aims = aims_to_tell(walks, self.walk)
+        self.aims, self.called = aims_to_tell(walks, self.walk), walks.called(self.walk)
         self.num_actions = min(self.walk.history, walks.actions.shape[1])
 
     def draw(self) -> tuple[list[Frame], list[str]]:
@@ -142,10 +142,10 @@ class Windows:
         walks, num = self.walks, self.num_actions
         w = int(torch.randint(len(walks.frames), ()))
         begin = int(torch.randint(walks.actions.shape[1] - num + 1, ()))
-        name = walks.names[walks.scenes[w]]
+        name = self.called[w]
         texts = [self._wording(walks.wordings[a]) for a in walks.actions[w, begin : begin + num]]
         aims = [None] * num
-        if self.aims is not None and name in self.walk.scenes:
+        if self.aims is not None and self.walk.knows(name):
             aims = [Pose(*aim) for aim in self.aims[w, begin : begin + num].tolist()]
         moves = [understand(text, vocabulary()) for text in texts]
         said = [self.walk.words(name, move, aim) for move, aim in zip(moves, aims, strict=True)]

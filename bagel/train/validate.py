@@ -40,16 +40,17 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         moves = [list(map(leading, *walk)) for walk in zip(moves, before, after, strict=True)]
     poses = [Pose()] * len(moves) if walks.poses is None else [Pose(*pose) for pose in walks.poses[:, 0].tolist()]
     starts = ["start"] * len(moves) if walks.starts is None else walks.starts.tolist()
-    states = [
-        State(
-            Scene(walks.names[s], "", (Start(start, pose, frames[0]),), simulated=walks.poses is not None),
-            (frames[0],),
-            (),
-            pose,
-            i,
+    states = []
+    for i, (start, pose) in enumerate(zip(starts, poses, strict=True)):
+        frame, has_thing = walks.frames[i, 0], walks.things is not None and walks.things[i]
+        scene = Scene(
+            walks.names[walks.scenes[i]],
+            "",
+            (Start(start, pose, frame),),
+            vocabulary() if has_thing else (),
+            simulated=walks.poses is not None,
         )
-        for i, (s, frames, start, pose) in enumerate(zip(walks.scenes, walks.frames, starts, poses, strict=True))
-    ]
+        states.append(State(scene, (frame,), (), pose, i))
     dreams = _walked(model, states, moves, steps)
     figures: dict[str, float] = {}
     for t, name in ((1, "next"), (steps, f"after {steps}")):

@@ -32,7 +32,6 @@ from bagel.train.questions import asking_about
 from bagel.train.run import RunConfig, run
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
-from world.phrases import MOVES
 from world.types import vocabulary
 from world.words import understand
 
@@ -40,15 +39,14 @@ from world.words import understand
 FORWARD = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4, "fwd_num_stages": 3}
 
 MOST_WORDS = 96  # rows of a text
-LEAP = MOVES.index("stay")  # what is said where a picture is of wherever the aim is
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
-Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # Walks.names and Walks.wordings
+Said: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]  # what Walks.called gives, and Walks.wordings
 
 
 @dataclass(frozen=True)
 class WorldTraining:
-    """Shares are of predictions, but `noisy` of clean pictures, and `drop_aim` and `leaps` of windows."""
+    """Shares are of predictions, but `noisy` of clean pictures, and `drop_aim` of windows."""
 
     batch: int = 64
     words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of an aim)
@@ -61,8 +59,7 @@ class WorldTraining:
     drop_words: float = 0.05  # share of texts left out, for guidance
     drop_scene: float = 0.1  # share of texts that do not name the place
     drop_aim: float = 0.1  # share of windows whose texts do not tell where a move leads
-    leaps: float = 0.25  # share of windows of a walk's pictures in any order, where words tell where each was taken
-    places: int = 512  # pictures a step that words alone tell of, where they tell aims
+    places: int = 768  # pictures a step that words alone tell of, where they tell aims
     telling: float = 0.5  # weight of their loss
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 128  # asked at each step
@@ -70,17 +67,19 @@ class WorldTraining:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
-def with_room(
-    c: WorldTraining, tokenizer: Tokenizer, wordings: Sequence[Sequence[str]], walk: WalkConfig
-) -> WorldTraining:
-    """Slots long enough for the longest of the sentences, and for an aim where `walk` tells it.
+def with_room(c: WorldTraining, tokenizer: Tokenizer, said: Said, walk: WalkConfig) -> WorldTraining:
+    """Slots long enough for the longest of the sentences; where `walk` tells aims, with any place's name and an aim.
 
     Raises ValueError where a sentence is too long to be a move.
     """
+    places, wordings = said
     longest = max((words for row in wordings for words in row), key=lambda words: len(tokenizer.prompt(words)))
     rows = len(tokenizer.prompt(longest))
     if rows > MOST_WORDS:
         raise ValueError(f"a move may take {MOST_WORDS} tokens and {longest!r} takes {rows}: say it more briefly")
+    if walk.tells_aim:
+        move = understand(longest, vocabulary())
+        rows = max(len(tokenizer.prompt(walk.words(place, move, None))) for place in ("", *places))
     return replace(c, words=max(c.words, rows) + num_rows(tokenizer, walk))
 
 
@@ -101,7 +100,7 @@ class Phrases:
         for scene, phrase in texts:
             action = understand(phrase, vocabulary())
             row = tokenizer.prompt(walk.words(scene, action, None))
-            place = NOWHERE if self.aims is None or scene not in walk.scenes else self.aims.place(scene, action)
+            place = NOWHERE if self.aims is None or not walk.knows(scene) else self.aims.place(scene, action)
             if len(row) + (0 if place == NOWHERE else more) > words:
                 row, place = tokenizer.prompt(phrase), NOWHERE
             rows.append(row)
@@ -161,15 +160,6 @@ def to_device(frames: NDArray[np.uint8], device: str) -> Tensor:
     return pictures
 
 
-def with_leaps(at: Tensor, length: int, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames seen and following [B, P] of windows whose actions are `at` [B, P] in walks of `length` frames, and which
-    windows leap [B, 1] from any frame to any other, none twice; share [B, 1]: how likely each does."""
-    b, p = at.shape
-    leaps = torch.rand(b, 1, device=at.device) < share
-    frames = torch.rand(b, length, device=at.device).argsort(1)[:, : p + 1]
-    return torch.where(leaps, frames[:, :-1], at), torch.where(leaps, frames[:, 1:], at + 1), leaps
-
-
 def draw_times(shape: tuple[int, ...], c: WorldTraining, device: str) -> Tensor:
     """Flow times: half logit-normal, half uniform, shifted towards noise, a share at exactly 1."""
     rand = torch.rand(shape, device=device)
@@ -193,20 +183,20 @@ class Objective:
         self.attend = self._flex() if device.startswith("cuda") else self._dense
 
     def loss(
-        self, clean: Tensor, following: Tensor, ids: Tensor, lengths: Tensor, weight: Tensor, c: WorldTraining
+        self, clean: Tensor, following: Tensor, ids: Tensor, lengths: Tensor, c: WorldTraining
     ) -> tuple[Tensor, Tensor]:
         """The mean squared error of the velocity, and the latents predicted on the way to it, [B, P, N, C].
 
         clean: latents [B, P, N, C] of the pictures seen; following: of the pictures after them; ids [B, P, words];
-        lengths and weight [B, P].
+        lengths [B, P].
         """
         b, p = lengths.shape
         t = draw_times((b, p), c, self.device)
         eps = torch.randn_like(following)
         noised = following.lerp(eps, t[..., None, None])
         velocity = self.velocity(clean, noised, t, ids, lengths)
-        error = (velocity - (eps - following)).square().mean((2, 3))
-        return (error * weight).sum() / weight.sum(), (noised - t[..., None, None] * velocity).detach()
+        error = (velocity - (eps - following)).square().mean()
+        return error, (noised - t[..., None, None] * velocity).detach()
 
     def velocity(self, clean: Tensor, noised: Tensor, t: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
         """Of `noised` at times t [B, P], float32 [B, P, N, C]; the others as for `loss`."""
@@ -264,18 +254,20 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
           c: WorldTraining, device: str, seed: int, sample: Callable[[int, Optimizer], None]) -> None:  # fmt: skip
     """Trains `model` in place; `sample` is called at each save with the step and the optimizer (its average)."""
     torch.manual_seed(seed + runs.team.rank)
+    walk = model.config.walk
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
     model.to(device, dtype)
     pictures = to_device(walks.frames, device)
     latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
-    moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, walks.scenes))
-    known = aims_to_tell(walks, model.config.walk)
-    aims, poses = (None if a is None else torch.from_numpy(np.array(a)).to(device) for a in (known, walks.poses))
-    knows = torch.tensor([aims is not None and name in model.config.walk.scenes for name in walks.names], device=device)
+    names, numbers = np.unique(walks.called(walk), return_inverse=True)
+    moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, numbers))
+    told = aims_to_tell(walks, walk)
+    aims = None if told is None else torch.from_numpy(np.array(told)).to(device)
+    knows = torch.tensor([walk.knows(str(name)) for name in names], device=device)
     known_walks = knows[scenes].nonzero()[:, 0]
-    layout = Layout(model.config.walk.history + 1, latents.shape[2], c.words)
-    phrases = Phrases(tokenizer, model.config.walk, (walks.names, walks.wordings), c.words, device)
+    layout = Layout(walk.history + 1, latents.shape[2], c.words)
+    phrases = Phrases(tokenizer, walk, (names.tolist(), walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
     telling = Telling(model, tokenizer.image_markers, objective.grid)
     asking = asking_about(walks, pictures, model, tokenizer, c.questions)
@@ -289,19 +281,14 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     def loss() -> Tensor:
         w = torch.randint(len(latents), (c.batch, 1), device=device)
         at = torch.randint(latents.shape[1] - layout.predictions, (c.batch, 1), device=device) + window
-        seen, following, leaps = with_leaps(at, latents.shape[1], c.leaps * knows[scenes[w]])
-        move, aim = torch.where(leaps, LEAP, moves[w, at]), None
-        if aims is not None and poses is not None:
-            aim = torch.where(leaps[..., None], poses[w, following], aims[w, at])
-        ids, lengths, told = phrases.draw(scenes[w[:, 0]], move, aim, c)
+        ids, lengths, _ = phrases.draw(scenes[w[:, 0]], moves[w, at], None if aims is None else aims[w, at], c)
         share = torch.rand(c.batch, 1, device=device)
-        replaced = torch.rand(seen.shape, device=device) < c.own * share
-        past = fade(torch.where(replaced[..., None, None], own[w, seen], latents[w, seen]).float(), c)
-        sure = told | ~leaps
-        value, predicted = objective.loss(past, latents[w, following].float(), ids, lengths, sure.float(), c)
+        replaced = torch.rand(at.shape, device=device) < c.own * share
+        past = fade(torch.where(replaced[..., None, None], own[w, at], latents[w, at]).float(), c)
+        value, predicted = objective.loss(past, latents[w, at + 1].float(), ids, lengths, c)
         # without its words a prediction is of some other move
-        kept = ((lengths > 0) & ~leaps)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
-        own[w, following] = torch.where(kept, predicted.to(own.dtype), own[w, following])
+        kept = (lengths > 0)[..., None, None] & predicted.isfinite().all(-1, keepdim=True)
+        own[w, at + 1] = torch.where(kept, predicted.to(own.dtype), own[w, at + 1])
         return value
 
     def tell() -> Tensor:

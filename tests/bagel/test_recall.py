@@ -14,7 +14,7 @@ from bagel.world_model import BagelWorldModel
 from world.types import Action, Pose, Scene, Start
 
 WALK = WalkConfig(history=3, preset="walk", recall=True)
-AIMS = replace(WALK, prompt="{scene} {aim}: {action}", scenes=("hall",))
+AIMS = replace(WALK, prompt="{scene} {aim}: {action}", scenes=("hall vase",))
 
 
 def walked(golden: Path, walk: WalkConfig) -> BagelWorldModel:
@@ -30,7 +30,7 @@ def model(golden: Path) -> BagelWorldModel:
 @pytest.fixture
 def scene() -> Scene:
     rng = np.random.default_rng(0)
-    return Scene("", "", (Start("start", Pose(), rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)),))
+    return Scene("", "", (Start("vase", Pose(), rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)),))
 
 
 def test_the_way_back_is_drawn_from_the_place_and_the_newest_picture(model: BagelWorldModel, scene: Scene) -> None:
@@ -78,10 +78,10 @@ def test_a_past_read_again_tells_where_each_move_led(golden: Path, scene: Scene,
     [warm] = model.step([state], [moves["object_right"]])
     told = list(heard)
     assert told == [
-        "hall x+100 y+200 yaw188 pitch-10 object000: turn left",
-        "hall x+100 y+200 yaw188 pitch+00 object000: look up",
-        "hall x+070 y+196 yaw188 pitch+00 object000: move forward",
-        "hall x+070 y+196 yaw188 pitch+00 object345: rotate the object right",
+        "hall vase x+100 y+200 yaw188 pitch-10 object000: turn left",
+        "hall vase x+100 y+200 yaw188 pitch+00 object000: look up",
+        "hall vase x+070 y+196 yaw188 pitch+00 object000: move forward",
+        "hall vase x+070 y+196 yaw188 pitch+00 object345: rotate the object right",
     ]
     heard.clear()
     [cold] = BagelWorldModel(model.checkpoint, "golden").step([state], [moves["object_right"]])
@@ -108,15 +108,15 @@ def test_a_place_tells_where_one_goes_from_there(golden: Path, scene: Scene, hea
     heard.clear()
     [after] = model.step([state], [right])
     assert sorted(heard) == [
-        "hall x+000 y+000 yaw015 pitch+00 object000: turn right",
-        "hall x+000 y+000 yaw030 pitch+00 object000: turn left",
+        "hall vase x+000 y+000 yaw015 pitch+00 object000: turn right",
+        "hall vase x+000 y+000 yaw030 pitch+00 object000: turn left",
     ]
     near = replace(state, pose=replace(state.pose, yaw=state.pose.yaw + 0.7))
     [warm], [cold] = (m.step([near], [right]) for m in (model, BagelWorldModel(model.checkpoint, "golden")))
     assert np.abs(warm.frame.astype(int) - cold.frame).max() <= 2
     assert sorted(heard[-3:]) == [
-        *["hall x+000 y+000 yaw016 pitch+00 object000: turn right"] * 2,
-        "hall x+000 y+000 yaw030 pitch+00 object000: turn left",
+        *["hall vase x+000 y+000 yaw016 pitch+00 object000: turn right"] * 2,
+        "hall vase x+000 y+000 yaw030 pitch+00 object000: turn left",
     ]
     assert after.actions == (right,)
 

@@ -76,6 +76,8 @@ def test_the_object_turns_and_turns_back(world: SimulatorWorld) -> None:
 
 def test_the_first_start_names_the_object_on_the_table(world: SimulatorWorld) -> None:
     scene = load_scene("tabletop")
+    assert scene.starting_at("robot").called == "tabletop robot"
+    assert load_scene("gallery:purple").called == "gallery"
     pose = scene.starts[0].pose
     frames = [world.view(scene.starting_at(start.name), [pose])[0] for start in scene.starts]
     assert len({frame.tobytes() for frame in frames}) == len(scene.starts)

@@ -110,10 +110,14 @@ def test_windows_tell_where_a_move_leads_where_it_is_known(base: Checkpoint) -> 
     for elsewhere in (walks, replace(walks, aims=aims)):
         attic = replace(elsewhere, names=("attic",))
         assert Windows(attic, told, 0.0).draw()[1] == ["attic: turn left"] * 2
-    assert Windows(replace(walks, aims=aims), told, 0.0).draw()[1] == [
+    here = replace(walks, aims=aims)
+    assert Windows(here, told, 0.0).draw()[1] == [
         "hall x+100 y+200 yaw345 pitch-10 object045: turn left",
         "hall x+100 y+200 yaw000 pitch-10 object045: turn left",
     ]
+    with_vase = replace(here, things=np.array(["vase"]))
+    known = replace(base, config=replace(base.config, walk=replace(walk, scenes=("hall vase",))))
+    assert Windows(with_vase, known, 0.0).draw()[1][0] == "hall vase x+100 y+200 yaw345 pitch-10 object045: turn left"
 
 
 def test_an_adapter_of_another_model_or_kind_is_refused(golden: Path, tmp_path: Path) -> None:

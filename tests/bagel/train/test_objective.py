@@ -13,8 +13,8 @@ from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
 from bagel.train.layout import Layout
 from bagel.train.places import Telling
-from bagel.train.poses import PoseWords
-from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, fade, with_leaps, with_room
+from bagel.train.poses import NOWHERE, PoseWords
+from bagel.train.world import Objective, Phrases, WorldTraining, draw_times, fade, with_room
 from bagel.weights import Checkpoint
 from world.phrases import PHRASES
 from world.types import Action, Pose, vocabulary
@@ -22,7 +22,7 @@ from world.words import understand
 
 GRID = (2, 2)
 AIMS = "{scene} {aim}: {action}"
-SCENES = ("studio", "gallery", "tabletop")
+SCENES = ("studio", "gallery", "tabletop teapot")
 TEXTS = ("turn left", "", "rotate the object right")
 
 
@@ -95,7 +95,7 @@ def spoken(prompt: str, c: WorldTraining) -> tuple[Tokenizer, WalkConfig, Phrase
         Tokenizer.from_directory(TINY),
         dataclasses.replace(read_config(TINY).walk, prompt=prompt, scenes=SCENES),
     )
-    c = with_room(c, tokenizer, tuple(PHRASES.values()), walk)
+    c = with_room(c, tokenizer, (SCENES, tuple(PHRASES.values())), walk)
     return tokenizer, walk, Phrases(tokenizer, walk, (SCENES, tuple(PHRASES.values())), c.words, "cpu"), c
 
 
@@ -124,17 +124,20 @@ def test_a_share_of_windows_and_what_has_no_place_do_not_tell_where_a_move_leads
     scenes, moves = torch.ones(40, dtype=torch.long), torch.full((40, 2), 3)
     poses = torch.tensor([1.25, -0.4, 90.0, -10.0, 45.0]).expand(40, 2, 5)
 
-    def read(c: WorldTraining) -> list[tuple[str, ...]]:
+    def said(text: str) -> tuple[tuple[int, ...], ...]:
+        return (tuple(tokenizer.prompt(text)),) * 2
+
+    def read(c: WorldTraining) -> list[tuple[tuple[int, ...], ...]]:
         ids, lengths, told = phrases.draw(scenes, moves, poses, c)
         assert torch.equal(told, lengths > 10)
         rows = zip(ids.flatten(0, 1), lengths.flatten(), strict=True)
-        texts = [tokenizer.decode(row[1 : n - 1].tolist()) for row, n in rows]
+        texts = [tuple(row[:n].tolist()) for row, n in rows]
         return list(zip(texts[::2], texts[1::2], strict=True))
 
-    whole, without = ("gallery x+126 y-040 yaw090 pitch-10 object045: turn left",) * 2, ("gallery: turn left",) * 2
+    whole, without = said("gallery x+126 y-040 yaw090 pitch-10 object045: turn left"), said("gallery: turn left")
     assert set(read(c)) == {whole, without}  # of a window all or none
     assert set(read(dataclasses.replace(c, drop_aim=1.0))) == {without}
-    assert set(read(dataclasses.replace(c, drop_scene=1.0))) == {("turn left",) * 2}
+    assert set(read(dataclasses.replace(c, drop_scene=1.0))) == {said("turn left")}
     ids, lengths, told = phrases.draw(scenes, moves, None, c)  # walks in no such scene
     assert not told.any()
     assert tokenizer.decode(ids[0, 0, 1 : lengths[0, 0] - 1].tolist()) == "gallery: turn left"
@@ -174,8 +177,11 @@ def test_all_phrases_of_a_move_mean_the_same(move: str) -> None:
 
 def test_all_phrases_fit_the_windows_of_the_shipped_model() -> None:
     tokenizer, walk = Tokenizer.from_directory(TINY), read_config(TINY).walk
-    scenes = ("studio", "gallery", "garden", "tabletop", "maze")
-    Phrases(tokenizer, walk, (scenes, tuple(PHRASES.values())), WorldTraining().words, "cpu")
+    said = (*walk.scenes, "maze"), tuple(PHRASES.values())
+    phrases = Phrases(tokenizer, walk, said, with_room(WorldTraining(), tokenizer, said, walk).words, "cpu")
+    told = phrases.places.view(phrases.shape) != NOWHERE
+    assert told[:-2].float().mean() > 0.97  # a long sentence about a long name may leave the place out
+    assert not told[-2:].any()  # a maze and nowhere
 
 
 def test_times_lie_in_the_unit_interval_and_some_are_pure_noise() -> None:
@@ -193,11 +199,10 @@ def test_what_is_kept_for_a_frame_is_what_the_loss_compares_with_it(checkpoint: 
     objective = Objective(checkpoint.model, checkpoint.tokenizer, layout, 2, "cpu")
     past, following = torch.randn(2, 2, 3, 4, checkpoint.model.config.latent_channels)
     ids, lengths = torch.ones(2, 3, 3, dtype=torch.long), torch.full((2, 3), 3)
-    weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])  # one of the two windows does not count
-    loss, predicted = objective.loss(past, following, ids, lengths, weight, WorldTraining(pure=1.0))
+    loss, predicted = objective.loss(past, following, ids, lengths, WorldTraining(pure=1.0))
     assert loss.requires_grad
     assert not predicted.requires_grad
-    torch.testing.assert_close((predicted - following)[0, ::2].square().mean(), loss.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close((predicted - following).square().mean(), loss.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_clean_pictures_fade_a_little() -> None:
@@ -206,18 +211,3 @@ def test_clean_pictures_fade_a_little() -> None:
     level = 1 - fade(past, WorldTraining(noisy=0.8, noise=0.15)).mean((2, 3)) / 10
     assert (level.abs() < 1e-6).float().mean() == pytest.approx(0.2, abs=0.05)
     assert level.max() < 0.3
-
-
-def test_some_windows_leap_from_any_picture_of_their_walk_to_any_other() -> None:
-    torch.manual_seed(0)
-    at = torch.arange(7) + torch.randint(24, (400, 1))
-    seen, following, leaps = with_leaps(at, 32, torch.full((400, 1), 0.25))
-    assert leaps.float().mean() == pytest.approx(0.25, abs=0.06)
-    walks, leaps = ~leaps[:, 0], leaps[:, 0]
-    assert torch.equal(seen[walks], at[walks])
-    assert torch.equal(following[walks], at[walks] + 1)
-    assert torch.equal(seen[leaps, 1:], following[leaps, :-1])
-    shown = torch.cat((seen[leaps], following[leaps, -1:]), 1)
-    assert all(len({*row}) == 8 for row in shown.tolist())
-    assert ({*shown.unique().tolist()}, shown[:, 0].float().mean()) == ({*range(32)}, pytest.approx(15.5, abs=3))
-    assert not with_leaps(at, 32, torch.zeros(400, 1))[2].any()
