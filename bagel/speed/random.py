@@ -68,7 +68,7 @@ def random_checkpoint(config: BagelConfig, device: str | None = None, how: Loadi
         autoencoder.load_state_dict(drawn, assign=True)
 
     settle(model, devices, dtype, how, fill)
-    return Checkpoint(model.eval(), autoencoder.eval(), Tokenizer.from_directory(TINY), config)
+    return Checkpoint(model.eval(), autoencoder.eval(), _tokenizer(config), config)
 
 
 def write_random(directory: Path, config: BagelConfig, device: str | None = None) -> None:
@@ -91,8 +91,17 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
     write_shards(directory, AUTOENCODER_FILE, tensors(autoencoder, torch.float32), {})
     for name, content in config_files(config).items():
         atomic_write_text(directory / name, json.dumps(content, indent=2) + "\n")
-    for name, text in Tokenizer.from_directory(TINY).files.items():
+    for name, text in _tokenizer(config).files.items():
         atomic_write_text(directory / name, text.decode())
+
+
+def _tokenizer(config: BagelConfig) -> Tokenizer:
+    """The shipped one, without the added tokens that the model would have no rows for."""
+    files = Tokenizer.from_directory(TINY).files
+    told = json.loads(files["tokenizer_config.json"])
+    added = told["added_tokens_decoder"].items()
+    told["added_tokens_decoder"] = {i: token for i, token in added if int(i) < config.language.vocab_size}
+    return Tokenizer({**files, "tokenizer_config.json": json.dumps(told).encode()})
 
 
 def _random(name: str, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:

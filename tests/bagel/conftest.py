@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,16 @@ def checkpoint(bundle: Bundle) -> Checkpoint:
 def copied(tmp_path: Path) -> Path:
     """The golden checkpoint, to be broken."""
     return Path(shutil.copytree(GOLDEN, tmp_path / "model"))
+
+
+@pytest.fixture
+def mute(tmp_path: Path) -> Path:
+    """The golden checkpoint, as if it had not learned to answer."""
+    model = Path(shutil.copytree(GOLDEN, tmp_path / "mute"))
+    config = model / "bagel_config.json"
+    told = json.loads(config.read_text()) if config.exists() else {}
+    config.write_text(json.dumps(told | {"walk": told.get("walk", {}) | {"ask": False}}))
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from bagel.judge import chances_of_yes, first_tokens
 from bagel.tiny import TINY
 from bagel.weights import Checkpoint, load
 from bagel.world_model import BagelWorldModel
+from world import models
 from world.errors import ModelError
 from world.looks import Judge, Looks
 from world.types import Frame
@@ -66,12 +67,22 @@ def test_a_tokenizer_that_begins_both_alike_cannot_judge(
         chances_of_yes(checkpoint, [], "?")
 
 
-def test_the_shipped_model_sees_and_says_that_it_cannot_answer(frames: list[Frame]) -> None:
+def test_a_model_that_has_not_learned_to_answer_says_so(mute: Path, frames: list[Frame]) -> None:
+    model = BagelWorldModel(load(mute), "mute")
+    with pytest.raises(ModelError, match="mute has not learned to answer"):
+        model.chances_of_yes(frames, "Is there a cactus?")
+
+
+def test_the_shipped_model_knows_where_it_is_and_what_is_there(frames: list[Frame]) -> None:
     model = BagelWorldModel(load(TINY), "tiny")
     assert isinstance(model, Looks)
     assert isinstance(model, Judge)
-    with pytest.raises(ModelError, match="tiny has not learned to answer"):
-        model.chances_of_yes(frames, "Is there a cactus?")
+    scenes = [models.load_scene(name) for name in ("studio", "gallery", "garden", "tabletop:duck")]
+    states = model.reset(scenes, [0] * len(scenes))
+    assert model.ask(states, "where are you?") == ["studio", "gallery", "garden", "tabletop"]
+    duck = model.chances_of_yes([s.frame for s in states], "do you see the duck?")
+    assert duck[3] > 0.9
+    assert max(duck[:2]) < 0.1
     features = model.features([*frames, frames[0]])
     assert np.linalg.norm(features, axis=1) == pytest.approx(1.0, abs=1e-5)
     assert features[0] @ features[3] == pytest.approx(1.0, abs=1e-5)

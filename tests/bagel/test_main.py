@@ -111,17 +111,17 @@ def test_inspect_reports_everything_wrong_at_once(copied: Path, capsys: pytest.C
         ("imagine x --model {golden} --think-length 1", "--think-length is at least 2"),
         ("ask {photo} x --model {golden} --max-length 1", "--max-length is at least 2"),
         ("imagine x --preset dream", "no preset 'dream'"),
-        ("ask {photo} x", "tiny has not learned to answer questions"),
-        ("edit {photo} x --think", "tiny has not learned to answer questions"),
+        ("ask {photo} x --model {mute}", "mute has not learned to answer questions"),
+        ("edit {photo} x --think --model {mute}", "mute has not learned to answer questions"),
         ("bench --model sim", "'sim' is no BAGEL"),
         ("verify nowhere", "no checkpoint directory nowhere"),
         ("inspect nowhere", "no checkpoint directory nowhere"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(
-    golden: Path, photo: Path, capsys: pytest.CaptureFixture[str], arguments: str, says: str
+    golden: Path, mute: Path, photo: Path, capsys: pytest.CaptureFixture[str], arguments: str, says: str
 ) -> None:
-    assert run(*(part.format(golden=golden, photo=photo) for part in arguments.split())) == 2
+    assert run(*(part.format(golden=golden, mute=mute, photo=photo) for part in arguments.split())) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert says in error

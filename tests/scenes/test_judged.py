@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bagel.tiny import TINY
 from scenes import judged
 from scenes.dreaming import CopyLastFrame
 from scenes.estimates import ALL, Figures
@@ -98,8 +102,12 @@ def test_what_is_new_is_judged_without_a_verdict(truth: SimulatorWorld, tabletop
 
 
 @pytest.mark.gl
-def test_a_judge_that_cannot_answer_is_told_in_words(truth: SimulatorWorld, tabletop: Scene) -> None:
-    settings = TaskSettings("FindObject", judged_by="judge", eyes="tiny")
+def test_a_judge_that_cannot_answer_is_told_in_words(truth: SimulatorWorld, tabletop: Scene, tmp_path: Path) -> None:
+    mute = Path(shutil.copytree(TINY, tmp_path / "mute"))
+    config = json.loads((mute / "bagel_config.json").read_text())
+    config["walk"]["ask"] = False
+    (mute / "bagel_config.json").write_text(json.dumps(config))
+    settings = TaskSettings("FindObject", judged_by="judge", eyes=str(mute))
     tried = judged.attempts(truth, [tabletop], settings, 1)
     nothing = Trial(SUITES["guard"], (), (), {}, (), (), (), (), tuple(tried))
     figures, notes = of_task(truth, nothing, lambda text: None)
