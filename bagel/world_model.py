@@ -263,10 +263,11 @@ class BagelWorldModel:
     def _anchor(self, window: _Window, action: Action) -> float:
         """The share that words alone have where they tell a place: more with each picture since the last true one.
 
-        None on the way back to a remembered place, whose picture was held when it was drawn.
+        None where the pictures are another's, and on the way back to a remembered place: it was held when it was drawn.
         """
         state = window.state
-        told = not window.recalls and self._aim(state.scene, action, window.poses[-1]) is not None
+        drifts = bool(state.memory) and not window.recalls
+        told = drifts and self._aim(state.scene, action, window.poses[-1]) is not None
         return self.walk.anchor * state.step / (state.step + 1) if told else 0.0
 
     def _windows(self, states: Sequence[State], actions: Sequence[Action]) -> list[_Window]:
