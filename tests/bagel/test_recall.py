@@ -130,7 +130,7 @@ def test_words_alone_have_more_of_a_picture_the_longer_ago_a_true_one_was(golden
     [state] = first[1:]
     freely, half = (model.step([state], [left])[0].frame.astype(int) for model in (free, held))
     late = replace(state, step=10**9)
-    dark = replace(late, memory=tuple(latent / 4 for latent in late.memory))
+    dark = replace(late, memory=tuple(map(np.zeros_like, late.memory)))
     true = replace(late, memory=())  # frames that were not drawn here
     plain = [model.step([true], [left])[0].frame.astype(int) for model in (free, held)]
     assert np.abs(plain[0] - plain[1]).max() <= 1
