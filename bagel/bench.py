@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from bagel.context import EMPTY, Context
@@ -18,6 +19,7 @@ from bagel.sampler import Velocity
 from bagel.vae import patchify
 from bagel.world_model import BagelWorldModel
 from world.types import Scene, State
+from world.walks import Stroll, bumped
 
 WARM_UP = 3  # steps that are not counted
 _FIRST_FRAME = """
@@ -49,7 +51,7 @@ class Bench:
 
 
 def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
-    """Walks `num_steps` steps from the scene's first start with one state, then times the parts of such a step.
+    """Strolls `num_steps` steps from the scene's first start with one state, then times the parts of such a step.
 
     Raises ValueError for fewer steps than fill the context once.
     """
@@ -58,11 +60,13 @@ def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
         raise ValueError(f"a context holds {history} pictures: measure at least so many steps, got {num_steps}")
     state = model.reset([scene], [0])[0]
     longest = state  # with the most pictures in context
-    seconds = []
-    for i in range(num_steps + WARM_UP):
+    stroll, stopped, seconds = Stroll(np.random.default_rng(0), scene), False, []
+    for _ in range(num_steps + WARM_UP):
+        action, before = stroll.next(stopped), state.pose
         begun = _now(model)
-        state = model.step([state], [scene.actions[1 + i % (len(scene.actions) - 1)]])[0]
+        state = model.step([state], [action])[0]
         seconds.append(_now(model) - begun)
+        stopped = bumped(before, action, state.pose)
         longest = max(longest, state, key=lambda s: len(s.frames))
     whole = _part("whole step", seconds[WARM_UP:])
     parts, plain = _parts(model, longest, max(5, num_steps // 2))
@@ -74,6 +78,7 @@ def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
         "torch": torch.__version__,
         "evaluations": model.sampler.num_timesteps - 1,
         "pictures in context": f"1 to {history}",
+        "anchor": model.walk.anchor if model.walk.knows(scene.called) else 0.0,
     }
     by_name = {part.name: part.median for part in parts}
     again = by_name["prefill, newest picture and words"]
@@ -99,7 +104,9 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
 
     past = prefill(c.model, markers, [EMPTY], [[block for pair in pairs[:-1] for block in pair]])[0]
     context = read(past, len(pairs) - 1)
+    alone = prefill(c.model, markers, [EMPTY], [[words[-1]]])[0]
     velocity = Velocity(c.model, markers, [context], grid)
+    both = Velocity(c.model, markers, [context, alone], grid)
     noise, t = torch.randn(1, *tokens[0].shape, device=c.model.device), torch.tensor(0.7)
     pixels = torch.zeros(1, 3, *state.frame.shape[:2], device=c.model.device)
     patch = c.config.latent_patch_size
@@ -107,6 +114,7 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
         _time(model, "prefill, newest picture and words", runs, lambda: read(past, len(pairs) - 1)),
         _time(model, "lay out the context", runs, lambda: Velocity(c.model, markers, [context], grid)),
         _time(model, "one evaluation", runs, lambda: velocity(noise, t)),
+        _time(model, "one evaluation, held by words alone", runs, lambda: both(noise.repeat(2, 1, 1), t)),
         _time(model, "decode", runs, lambda: decode_tokens(c, noise, grid)),
         _time(model, "encode (start pictures only)", runs, lambda: patchify(encode_latent(c, pixels), patch)),
     ]

@@ -294,7 +294,7 @@ class BagelWorldModel:
             windows.append(_Window(state, (), frames, between, poses, key, recalled is not None))
             pairs += zip(windows[-1].frames, memory, strict=True)
         encoded = iter(self._encoded([frame for frame, latent in pairs if latent is None]))
-        latents = iter([next(encoded) if m is None else torch.from_numpy(np.asarray(m)).float() for _, m in pairs])
+        latents = iter([next(encoded) if m is None else torch.tensor(np.asarray(m)).float() for _, m in pairs])
         return [replace(w, latents=tuple(itertools.islice(latents, len(w.frames)))) for w in windows]
 
     def _encoded(self, frames: Sequence[Frame]) -> list[Tensor]:
