@@ -3,14 +3,16 @@
 Loss: absolute error of pixels, of their gradients and of pooled pixels, a little squared error, and a small KL.
 
 A decoder can be trained further alone: latents stay what a world was trained on. Half of its pictures are then painted
-from latents with a little noise, since those that a world dreams are never quite right.
+from what the world dreams of them. A dream is not sure of the finest details, and the nearest picture to all that may
+be there is a soft one; so there is a loss on how strong edges are in each region, wherever exactly they lie.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +23,14 @@ from torch import Tensor
 
 from bagel.config import AutoencoderConfig
 from bagel.train.data import Walks
+from bagel.train.dreams import Dreams
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.run import RunConfig, run
 from bagel.vae import Autoencoder, to_bytes
 from world.files import atomic_write_text
 from world.recording import contact_sheet
+
+REGION = 16  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class AutoencoderTraining:
     gradient: float = 0.5  # weight of the gradients' absolute error
     pooled: float = 0.5  # weight of the absolute error of pixels pooled 4 x 4
     squared: float = 2.0  # weight of the squared error
-    noise: float = 0.15  # of a decoder alone: the most that is added to latents, as a share of their spread
+    edges: float = 2.0  # of a decoder alone: weight of the error of how strong a region's edges are
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(muon_lr=5e-3, adam_lr=1e-3, betas=(0.9, 0.99), ema=0.999)
     )
@@ -49,13 +54,24 @@ def loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining
     return _wrongness(model.decoder(z.to(pixels.dtype)), pixels, c) + c.kl * kl
 
 
-def decoder_loss(model: Autoencoder, pixels: Tensor, eps: Tensor, c: AutoencoderTraining) -> Tensor:
-    """The same for a decoder alone: the first half of the pictures from clean latents, the others from noisy ones."""
+def decoder_loss(model: Autoencoder, pixels: Tensor, latents: Tensor, true: Tensor, c: AutoencoderTraining) -> Tensor:
+    """The same for a decoder alone: of pictures [B, 3, H, W] from their own latents, and of pictures `true` from the
+    scaled latents [B, C, h, w] that a world dreamt."""
     with torch.no_grad():
-        mean = model.moments(pixels)[0].float()
-    strength = c.noise * torch.linspace(-1, 1, len(pixels), device=pixels.device).clamp(min=0)
-    z = mean + strength[:, None, None, None] * eps / model.config.scale_factor
-    return _wrongness(model.decoder(z.to(pixels.dtype)), pixels, c)
+        mean = model.moments(pixels)[0]
+    dreamt = latents.to(pixels.dtype) / model.config.scale_factor + model.config.shift_factor
+    out, wanted = model.decoder(torch.cat((mean, dreamt))), torch.cat((pixels, true))
+    edges = (strengths(out) - strengths(wanted)).abs().mean()
+    sure, unsure = out.split([len(pixels), len(true)])
+    unsure_c = replace(c, gradient=0.0)  # where edges lie is not known: the nearest gradients to all are none
+    return (_wrongness(sure, pixels, c) + _wrongness(unsure, true, unsure_c)) / 2 + c.edges * edges
+
+
+def strengths(pictures: Tensor) -> Tensor:
+    """How strong the edges of each region are, [B, 3, H / REGION, W / REGION]: the root of the gradients' energy."""
+    x = F.pad(pictures.float(), (0, 1, 0, 1), mode="replicate")
+    energy = (x[..., :-1, 1:] - x[..., :-1, :-1]) ** 2 + (x[..., 1:, :-1] - x[..., :-1, :-1]) ** 2
+    return (F.avg_pool2d(energy, REGION) + 1e-6).sqrt()
 
 
 def _wrongness(out: Tensor, pixels: Tensor, c: AutoencoderTraining) -> Tensor:
@@ -73,47 +89,58 @@ def train(
     c: AutoencoderTraining,
     device: str,
     seed: int,
-    start: Autoencoder | None = None,
+    start: tuple[Autoencoder, Dreams, Dreams] | None = None,
 ) -> tuple[Autoencoder, dict[str, float]]:
     """The averaged autoencoder in float32, its latents scaled to zero mean and unit spread, and its figures.
 
-    With `start` only its decoder is trained further; its latents and their scale stay.
+    With `start`, an autoencoder and what a world dreams along some of `walks` and along the held-out ones, only its
+    decoder is trained further; its latents and their scale stay.
     """
     torch.manual_seed(seed)  # one start for the whole team, then draws of its own for each
     cuda = device.startswith("cuda")
     dtype = torch.bfloat16 if cuda else torch.float32
     model = Autoencoder(config)
     if start is not None:
-        model.load_state_dict(start.state_dict())
+        model.load_state_dict(start[0].state_dict())
         model.encoder.requires_grad_(False)
     model = _channels_last(model.to(device, dtype))
     torch.manual_seed(seed + runs.team.rank)
     frames = torch.from_numpy(np.ascontiguousarray(walks.frames)).flatten(0, 1).to(device)
-    wanted = loss if start is None else decoder_loss
+    dreamt = None if start is None else start[1].to(device)
+    wanted: Callable[..., Tensor] = loss if start is None else decoder_loss
     compiled = torch.compile(wanted, dynamic=False) if cuda else wanted
     side = frames.shape[1] // config.downsample
     matrices = {n for n, p in model.named_parameters() if p.ndim == 4}
     optimizer = Optimizer(model, c.optimizer, matrices)
     torch.backends.cudnn.benchmark = cuda  # one size of picture: the fastest kernels are worth finding
 
+    def drawn() -> tuple[Tensor, ...]:
+        if dreamt is None:
+            index = torch.randint(len(frames), (c.batch,), device=device)
+            return pixels(frames[index], dtype), torch.randn(c.batch, config.z_channels, side, side, device=device)
+        index = torch.randint(len(frames), (c.batch // 2,), device=device)
+        other = torch.randint(len(dreamt.frames), (c.batch - c.batch // 2,), device=device)
+        return pixels(frames[index], dtype), dreamt.latents[other], pixels(dreamt.frames[other], dtype)
+
     def step(scale: Tensor) -> dict[str, Tensor]:
-        index = torch.randint(len(frames), (c.batch,), device=device)
-        eps = torch.randn(c.batch, config.z_channels, side, side, device=device)
+        batch = drawn()
         for parameter in model.parameters():
             parameter.grad = None
-        value = compiled(model, pixels(frames[index], dtype), eps, c)
+        value = compiled(model, *batch, c)
         value.backward()
         runs.team.average_([p.grad for p in model.parameters() if p.grad is not None])
         return {"loss": value.detach(), "norm": optimizer.step(scale)}
 
     averaged = _channels_last(Autoencoder(config).to(device)).eval()
-    kept = {} if start is None else start.state_dict()
+    kept = {} if start is None else start[0].state_dict()
     figures: dict[str, float] = {}
 
     def sample(step: int) -> None:
         averaged.load_state_dict(kept | optimizer.ema_state())
         figures.clear()
         figures.update(measure(averaged, held_out))
+        if start is not None:
+            figures.update(_measure_dreams(averaged, start[2]))
         atomic_write_text(runs.out / "autoencoder.json", json.dumps({"step": step} | figures, indent=2) + "\n")
         sheet(averaged, held_out, runs.out / "autoencoder.png")
 
@@ -157,6 +184,14 @@ def measure(model: Autoencoder, walks: Walks) -> dict[str, float]:
     figures["psnr"] = float(np.mean(list(figures.values())))
     figures["sharpness"] = float(energy[0] / energy[1])
     return figures
+
+
+@torch.inference_mode()
+def _measure_dreams(model: Autoencoder, dreams: Dreams) -> dict[str, float]:
+    """PSNR (dB, mean over frames) and sharpness of what was dreamt, as it is painted."""
+    device = next(model.parameters()).device
+    out = torch.cat([to_bytes(model.decode(x.to(device).float())).cpu() for x in dreams.latents.split(64)])
+    return {"psnr dreamt": psnr(dreams.frames, out).mean().item(), "sharpness dreamt": sharpness(out, dreams.frames)}
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:

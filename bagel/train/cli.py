@@ -12,7 +12,7 @@ from world import cli
 
 PARTS = {
     "ae": "train the autoencoder, and start a checkpoint directory",
-    "decoder": "train a checkpoint directory's decoder further, or another one's: its latents stay as they are",
+    "decoder": "train a checkpoint directory's decoder further, or another one's, on what its world dreams",
     "world": "train the Mixture-of-Transformers of a checkpoint directory, or go on from another one's",
     "lora": "fine-tune any checkpoint, the 7B too, by an adapter beside it",
 }

@@ -22,6 +22,7 @@ from bagel.train import autoencoder as ae_training
 from bagel.train import data, recorded, vocabulary
 from bagel.train import lora as lora_training
 from bagel.train import world as world_training
+from bagel.train.dreams import dreams
 from bagel.train.optimizer import Optimizer, OptimizerConfig
 from bagel.train.parallel import Team, joined
 from bagel.train.run import RunConfig
@@ -34,6 +35,7 @@ from world import models
 from world.files import atomic_write_text
 
 _WHOLE = Loading(precision="float32")  # packed matrices learn nothing
+_DREAMT = 384  # walks that a decoder sees the dreams of
 _EVEN = 0.25  # share of training steps in which moves come equally often
 
 
@@ -68,7 +70,8 @@ def decoder(args: argparse.Namespace) -> int:
         batch = {"batch": args.batch} if args.batch else {}
         c = ae_training.AutoencoderTraining(optimizer=gentle, **batch)
         runs, config = _run_config(args, began, "decoder", team), checkpoint.config.autoencoder
-        start = checkpoint.autoencoder
+        dreamer = BagelWorldModel(load(_source(args), device), args.out.name)
+        start = checkpoint.autoencoder, dreams(dreamer, walks, _DREAMT), dreams(dreamer, held_out, _DREAMT)
         ae, figures = ae_training.train(config, walks, held_out, runs, c, device, args.seed, start)
         if team.first:
             save(dataclasses.replace(checkpoint, autoencoder=ae.cpu()), args.out, "float16")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +11,12 @@ from PIL import Image
 
 from bagel.train.autoencoder import psnr, sharpness
 from bagel.train.data import Walks
+from bagel.train.dreams import walked
 from bagel.train.questions import KINDS, Answering, Questions, present
 from bagel.weights import Checkpoint
 from bagel.world_model import BagelWorldModel
 from world.recording import contact_sheet
-from world.types import Action, Frame, Pose, Scene, Start, State, vocabulary, wrap
-from world.words import understand
+from world.types import Frame
 
 STEPS = 24  # of the model's own
 SHOWN = 3  # every so many steps are on the sheet
@@ -33,25 +30,7 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
     Writes a sheet, truth above dream, of the first walk of each scene.
     """
     steps = min(STEPS, walks.actions.shape[1])
-    table = [understand(words[0], vocabulary()) for words in walks.wordings]
-    moves = [[table[a] for a in row] for row in walks.actions]
-    if walks.poses is not None and walks.aims is not None:  # a scene's own steps may be longer than the usual ones
-        before, after = ([[Pose(*pose) for pose in row] for row in a.tolist()] for a in (walks.poses, walks.aims))
-        moves = [list(map(leading, *walk)) for walk in zip(moves, before, after, strict=True)]
-    poses = [Pose()] * len(moves) if walks.poses is None else [Pose(*pose) for pose in walks.poses[:, 0].tolist()]
-    starts = ["start"] * len(moves) if walks.starts is None else walks.starts.tolist()
-    states = []
-    for i, (start, pose) in enumerate(zip(starts, poses, strict=True)):
-        frame, has_thing = walks.frames[i, 0], walks.things is not None and walks.things[i]
-        scene = Scene(
-            walks.names[walks.scenes[i]],
-            "",
-            (Start(start, pose, frame),),
-            vocabulary() if has_thing else (),
-            simulated=walks.poses is not None,
-        )
-        states.append(State(scene, (frame,), (), pose, i))
-    dreams = _walked(model, states, moves, steps)
+    dreams = [[state.frame for state in row] for row in walked(model, walks, steps)]
     figures: dict[str, float] = {}
     for t, name in ((1, "next"), (steps, f"after {steps}")):
         dreamt, true = np.stack([dream[t] for dream in dreams]), np.ascontiguousarray(walks.frames[:, t])
@@ -68,32 +47,6 @@ def validate(model: BagelWorldModel, walks: Walks, sheet: Path) -> dict[str, flo
         rows += [*walks.frames[first, : steps + 1 : SHOWN], *dreams[first][::SHOWN]]
     Image.fromarray(contact_sheet(rows, columns=steps // SHOWN + 1)).save(sheet)
     return figures
-
-
-def leading(action: Action, pose: Pose, aim: Pose) -> Action:
-    """`action` with the numbers that lead from `pose` to `aim`, to a thousandth of a meter or degree."""
-    c, s = math.cos(math.radians(pose.yaw)), math.sin(math.radians(pose.yaw))
-    x, y = aim.x - pose.x, aim.y - pose.y
-    numbers = {
-        "forward": c * x + s * y,
-        "left": c * y - s * x,
-        "yaw": wrap(aim.yaw - pose.yaw),
-        "pitch": aim.pitch - pose.pitch,
-        "object_yaw": wrap(aim.object_yaw - pose.object_yaw),
-    }
-    return replace(action, **{name: round(number, 3) for name, number in numbers.items()})
-
-
-def _walked(
-    model: BagelWorldModel, states: Sequence[State], moves: Sequence[Sequence[Action]], steps: int
-) -> list[list[Frame]]:
-    """The frames of each walk, its first among them."""
-    dreams = [[state.frame] for state in states]
-    for t in range(steps):
-        states = model.step(states, [row[t] for row in moves])
-        for dream, state in zip(dreams, states, strict=True):
-            dream.append(state.frame)
-    return dreams
 
 
 def _answers(checkpoint: Checkpoint, walks: Walks, known: NDArray[np.float32]) -> dict[str, float]:

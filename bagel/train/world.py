@@ -62,8 +62,8 @@ class WorldTraining:
     places: int = 768  # pictures a step that words alone tell of, where they tell aims
     telling: float = 0.5  # weight of their loss
     other_words: float = 0.3  # share of texts in other words than a move's first
-    questions: int = 128  # asked at each step
-    answers: float = 0.1  # weight of the cross entropy of their answers
+    questions: int = 192  # asked at each step
+    answers: float = 0.2  # weight of the cross entropy of their answers
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 

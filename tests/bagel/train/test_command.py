@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,13 @@ from safetensors.torch import load_file
 
 from bagel.__main__ import main
 from bagel.config import read_config
+from bagel.model import Bagel
+from bagel.train.autoencoder import strengths
 from bagel.train.data import HELD_OUT, DataConfig, generate
-from bagel.train.validate import leading
+from bagel.train.dreams import dreams, leading, walked
+from bagel.vae import Autoencoder, to_bytes
+from bagel.weights import Checkpoint, build
+from bagel.world_model import BagelWorldModel
 from world import models
 from world.phrases import MOVES, move_in
 from world.types import Pose, vocabulary
@@ -50,7 +56,35 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     assert (out / "ema.safetensors").read_bytes() == world
     changed = {name.partition(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"decoder"}
-    assert json.loads((out / "run" / "decoder" / "autoencoder.json").read_text())["step"] == 3
+    figures = json.loads((out / "run" / "decoder" / "autoencoder.json").read_text())
+    assert figures["step"] == 3
+    assert {"psnr tabletop", "psnr dreamt", "sharpness dreamt"} <= figures.keys()
+
+
+@pytest.mark.gl
+def test_a_decoder_is_shown_what_a_walk_dreams(config: Path, tmp_path: Path) -> None:
+    walks = generate(DataConfig(("studio", "tabletop"), 3, length=5), tmp_path / "walks", 1)
+    torch.manual_seed(0)
+    _, _, tokenizer, sizes = build(config)
+    checkpoint = Checkpoint(Bagel(sizes).eval(), Autoencoder(sizes.autoencoder).eval(), tokenizer, sizes)
+    shown = dreams(BagelWorldModel(checkpoint, "toy"), walks, 2)
+    rows = walked(BagelWorldModel(checkpoint, "toy"), walks, 4)
+    assert [len(row) for row in rows] == [5, 5, 5]
+    assert np.array_equal(shown.frames.numpy(), walks.frames[:2, 1:].reshape(-1, *walks.frames.shape[2:]))
+    with torch.inference_mode():
+        painted = to_bytes(checkpoint.autoencoder.decode(shown.latents.float())).numpy()
+    dreamt = np.stack([state.frame for row in rows[:2] for state in row[1:]])
+    assert np.abs(painted.astype(int) - dreamt).max() <= 1
+
+
+def test_edges_are_as_strong_as_they_stand_out_wherever_they_lie() -> None:
+    stripes = torch.zeros(1, 3, 32, 32)
+    stripes[..., ::4] = 1.0
+    moved, soft = stripes.roll(2, -1), torch.nn.functional.avg_pool2d(stripes, 3, stride=1, padding=1)
+    assert strengths(stripes)[..., 0, 0] == pytest.approx(math.sqrt(0.5), abs=0.02)
+    assert strengths(moved) == pytest.approx(strengths(stripes), abs=0.05)  # the last column has no next
+    assert (strengths(soft) < 0.6 * strengths(stripes)).all()
+    assert (strengths(torch.ones(1, 3, 32, 32)) < 2e-3).all()
 
 
 @pytest.mark.gl
