@@ -53,7 +53,7 @@ class Bench:
 def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
     """Strolls `num_steps` steps from the scene's first start with one state, then times the parts of such a step.
 
-    Raises ValueError for fewer steps than fill the context once.
+    Raises ValueError for fewer steps than fill the context once, and for a scene without the standard moves.
     """
     history = model.walk.history
     if num_steps < history:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.model import Bagel
-from bagel.train.autoencoder import strengths
+from bagel.train.autoencoder import AutoencoderTraining, decoder_loss, strengths
 from bagel.train.data import HELD_OUT, DataConfig, generate
 from bagel.train.dreams import dreams, leading, walked
 from bagel.vae import Autoencoder, to_bytes
@@ -85,6 +85,26 @@ def test_edges_are_as_strong_as_they_stand_out_wherever_they_lie() -> None:
     assert strengths(moved) == pytest.approx(strengths(stripes), abs=0.05)  # the last column has no next
     assert (strengths(soft) < 0.6 * strengths(stripes)).all()
     assert (strengths(torch.ones(1, 3, 32, 32)) < 2e-3).all()
+
+
+def test_a_decoder_answers_for_where_edges_lie_in_true_pictures_alone(config: Path) -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(build(config)[3].autoencoder).eval()
+    true, other = torch.rand(2, 2, 3, 32, 32).mul(2).sub(1)
+    latents = torch.randn(2, model.config.z_channels, 4, 4)
+
+    def loss(edges: float, gradient: float) -> float:
+        c = AutoencoderTraining(edges=edges, gradient=gradient)
+        return decoder_loss(model, true, latents, other, c).item()
+
+    with torch.no_grad():
+        sure = model.decoder(model.moments(true)[0])
+        unsure = model.decoder(latents / model.config.scale_factor + model.config.shift_factor)
+    wrong = sure - true
+    where = (wrong[..., 1:] - wrong[..., :-1]).abs().mean() + (wrong[..., 1:, :] - wrong[..., :-1, :]).abs().mean()
+    assert loss(0.0, 1.0) - loss(0.0, 0.0) == pytest.approx(where.item() / 2, rel=1e-3)
+    strong = (strengths(torch.cat((sure, unsure))) - strengths(torch.cat((true, other)))).abs().mean()
+    assert loss(1.0, 0.0) - loss(0.0, 0.0) == pytest.approx(strong.item(), rel=1e-3)
 
 
 @pytest.mark.gl
