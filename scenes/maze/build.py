@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import colorsys
-import functools
-from collections.abc import Callable
-
 import numpy as np
 
-from scenes import props, textures
+from scenes import drawn, props, textures
+from scenes.drawn import color
 from scenes.mjcf import Blueprint, Builder, Corner
-from scenes.sky import Cloud, Ridge, SkyPainter, landscape
-from scenes.textures import Paint
 
 _CELLS = 3  # rooms on a side
 _CELL = 3.2  # m
@@ -24,14 +19,13 @@ _FURNISHED = 0.8  # chance that something stands in a room
 _PICTURED = 0.5  # chance that a picture hangs on a whole wall
 
 Room = tuple[int, int]
-Pattern = Callable[[np.random.Generator, float], Paint]
 
 
 def build(layout: int) -> Blueprint:
     """The building with that number."""
     rng = np.random.default_rng(layout)
     b = Builder((-_HALF, -_HALF), (_HALF, _HALF))
-    b.sky(_sky(int(rng.integers(_NUM_SKIES))))
+    b.sky(drawn.sky(int(rng.integers(drawn.NUM_SKIES))))
     b.sun((-0.45, 0.3, -0.9), 0.26)
     b.sun((0.6, -0.6, -0.5), 0.15, shadow=False)
     rooms = [(i, j) for i in range(_CELLS) for j in range(_CELLS)]
@@ -67,7 +61,7 @@ def _doors(rng: np.random.Generator) -> dict[frozenset[Room], bool]:
 
 def _lay_floor(b: Builder, room: Room, hue: float, rng: np.random.Generator) -> None:
     name = f"floor {room}"
-    first, second = _color(hue + 0.08, 0.35, 0.8), _color(hue + 0.08, 0.4, 0.5)
+    first, second = color(hue + 0.08, 0.35, 0.8), color(hue + 0.08, 0.4, 0.5)
     kinds = (
         lambda: textures.checker(first, second),
         lambda: textures.planks(first, second, 3, seed=int(rng.integers(99))),
@@ -82,10 +76,10 @@ def _paint_walls(
     b: Builder, room: Room, hue: float, doors: dict[frozenset[Room], bool], rng: np.random.Generator
 ) -> None:
     """The four sides of a room as they are seen from within: a wall, a wall with a doorway, or nothing."""
-    trim = _color(hue, 0.7, 0.25)
+    trim = color(hue, 0.7, 0.25)
     looks = [f"wall {room} {k}" for k in range(2)]
     for look in looks:
-        b.texture(look, _PATTERNS[rng.integers(len(_PATTERNS))](rng, hue))
+        b.texture(look, drawn.PATTERNS[rng.integers(len(drawn.PATTERNS))](rng, hue))
     x, y = _corner(room)
     corners = [(x + _CELL, y), (x + _CELL, y + _CELL), (x, y + _CELL), (x, y)]
     for side, (a, c) in enumerate(((1, 0), (0, 1), (-1, 0), (0, -1))):  # east, north, west, south
@@ -97,7 +91,7 @@ def _paint_walls(
                 middle = _between(start, end, 0.5)
                 size = (float(rng.uniform(0.8, 1.2)), float(rng.uniform(0.7, 1.0)))
                 at = (*middle, 1.45)
-                props.picture(b, f"picture {room} {side}", _picture(rng), at, 180 + 90 * side, size)
+                props.picture(b, f"picture {room} {side}", drawn.picture(rng), at, 180 + 90 * side, size)
         elif door:
             share = (1 - _DOOR / _CELL) / 2
             for low, high in ((0.0, share), (1 - share, 1.0)):
@@ -121,73 +115,15 @@ def _furnish(b: Builder, room: Room, rng: np.random.Generator) -> None:
             case 0:
                 props.globe(b)
             case 1:
-                props.floor_lamp(b, _any_color(rng))
+                props.floor_lamp(b, drawn.any_color(rng))
             case 2:
-                props.pot_plant(b, _any_color(rng), _color(rng.uniform(0.2, 0.4), 0.7, 0.6), _any_color(rng))
+                drawn.plant(b, rng)
             case 3:
-                for k, size in enumerate((0.6, 0.45, 0.32)):
-                    height = sum((0.6, 0.45, 0.32)[:k]) + size / 2
-                    b.box((0, 0, height), (size, size, size), _any_color(rng), yaw=float(rng.uniform(0, 90)))
-                b.block_circle((0, 0), 0.35)
+                drawn.blocks(b, rng)
             case 4:
-                b.cylinder((0, 0, _HEIGHT / 2), 0.22, _HEIGHT, _any_color(rng))
-                for z in (0.1, _HEIGHT / 2, _HEIGHT - 0.1):
-                    b.cylinder((0, 0, z), 0.28, 0.2, _any_color(rng))
-                b.block_circle((0, 0), 0.3)
+                drawn.column(b, rng, _HEIGHT)
             case _:
-                b.box((0, 0, 0.45), (0.5, 0.5, 0.9), _any_color(rng))
-                toys = (props.car, props.house, props.vase, props.teapot, props.robot, props.duck)
-                toy = toys[rng.integers(len(toys))]
-                with b.at(0, 0, 0.9, thing=toy.__name__):
-                    toy(b)
-                b.block_circle((0, 0), 0.35)
-
-
-def _picture(rng: np.random.Generator) -> Paint:
-    colors = [_any_color(rng) for _ in range(4)]
-    kinds = (
-        lambda: textures.quarters(colors, "#ffffff"),
-        lambda: textures.rings(colors),
-        lambda: textures.stripes(colors, across=bool(rng.integers(2))),
-        lambda: textures.painting(str(rng.choice(textures.painting_names()))),
-        lambda: textures.painting(str(rng.choice(textures.painting_names()))),
-    )
-    return kinds[rng.integers(len(kinds))]()
-
-
-def _two(paint: Callable[[str, str], Paint]) -> Pattern:
-    """A pattern in two colours of a hue."""
-    return lambda rng, hue: paint(
-        _color(hue, rng.uniform(0.5, 0.8), rng.uniform(0.55, 0.8)),
-        _color(hue + rng.uniform(-0.06, 0.06), rng.uniform(0.1, 0.4), 0.95),
-    )
-
-
-_PATTERNS: tuple[Pattern, ...] = (
-    _two(textures.bricks),
-    _two(textures.planks),
-    _two(textures.checker),
-    _two(lambda one, other: textures.stripes((one, other))),
-    _two(textures.dots),
-    _two(textures.waves),
-    _two(textures.panels),
-    _two(lambda one, other: textures.diamonds(one, other, one)),
-    _two(lambda one, other: textures.zigzag((one, other))),
-    _two(textures.stones),
-)
-_NUM_SKIES = 5
-
-
-@functools.cache
-def _sky(number: int) -> SkyPainter:
-    """One of a few skies: painting one takes longer than building all the rest."""
-    rng = np.random.default_rng(number)
-    hue = rng.uniform(0.5, 0.7)
-    glow = int(rng.integers(360))
-    clouds = [Cloud(int(a), int(rng.integers(30, 60)), 50, 18) for a in rng.integers(-180, 180, 5)]
-    ridges = [Ridge(int(rng.integers(360)), 90, 20, _color(rng.uniform(0.2, 0.8), 0.3, 0.6), 7)]
-    gradient = (_color(hue, 0.6, 0.75), _color(hue, 0.25, 0.95), _color(hue + 0.4, 0.35, 0.97))
-    return landscape(gradient, glow, (glow, 50), clouds, ridges)
+                drawn.pedestal(b, rng)
 
 
 def _corner(room: Room) -> Corner:
@@ -197,11 +133,3 @@ def _corner(room: Room) -> Corner:
 
 def _between(start: Corner, end: Corner, share: float) -> Corner:
     return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
-
-
-def _color(hue: float, saturation: float, value: float) -> str:
-    return "#" + "".join(f"{round(255 * c):02x}" for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
-
-
-def _any_color(rng: np.random.Generator) -> str:
-    return _color(rng.uniform(), rng.uniform(0.4, 0.9), rng.uniform(0.5, 1.0))

@@ -26,8 +26,8 @@ def test_a_shipped_scene_is_whole(name: str) -> None:
     assert any(action.object_yaw for action in scene.actions) == (name == "tabletop")
 
 
-def test_the_five_worlds_are_there() -> None:
-    assert set(scene_names()) == {"studio", "gallery", "garden", "tabletop", "maze"}
+def test_the_six_worlds_are_there() -> None:
+    assert set(scene_names()) == {"studio", "gallery", "garden", "tabletop", "maze", "anywhere"}
 
 
 def test_the_address_of_world_models_leads_here() -> None:
