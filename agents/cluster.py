@@ -8,6 +8,7 @@ or two from those of one process, the simulator's never.)
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import uuid
@@ -116,12 +117,14 @@ class ClusterTroupe:
 
     def kind(self) -> Kind:
         """What the episodes are of."""
-        for worker in self._workers:
-            try:
-                return self._ray.get(worker.kind.remote(), timeout=SILENCE)
-            except self._ray.exceptions.RayActorError:
-                continue
-        raise WorldError("all workers are gone: run the same command again, what was played is kept")
+        asked = [worker.kind.remote() for worker in self._workers]
+        while asked:
+            answers, asked = self._ray.wait(asked, timeout=SILENCE)
+            if not answers:
+                break
+            with contextlib.suppress(self._ray.exceptions.RayActorError):
+                return self._ray.get(answers[0])
+        raise WorldError("no worker is left that found room: run the same command again, what was played is kept")
 
     def close(self) -> None:
         """Ends the actors; a cluster that was started here ends too. May be called twice."""
@@ -167,7 +170,8 @@ def _connected(cluster: Cluster, num_replicas: int) -> Any:
     quiet = {"log_to_driver": False, "logging_level": "error"}
     try:
         if cluster.address == HERE:
-            ray.init(num_cpus=cluster.workers + num_replicas, include_dashboard=False, **quiet)
+            num_cpus = cluster.workers + num_replicas
+            ray.init("local", num_cpus=num_cpus, include_dashboard=False, **quiet)
         else:
             ray.init(address=cluster.address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:

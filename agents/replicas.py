@@ -21,10 +21,12 @@ from world.errors import LinkError
 from world.settings import SamplerConfig
 from world.types import Action, Scene, State, WorldSpec
 
-PATIENCE = 120.0  # s without any replica that lives; also what a replica waits for a served model
+PATIENCE = 120.0  # s without any replica that lives
+GONE = 3.0  # s without a connection to a served model until it counts as dead: longer than links take to reconnect
 MAX_BATCH = 64  # rows in one call of the model
 
 _PAUSE = 0.2  # s between two looks at replicas of which none lives
+_TRIES = 5  # of one call by one replica that is there and yet fails
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,26 @@ class Replica:
     """Holds a model; steps that come while it is busy are its next batch."""
 
     def __init__(self, config: ReplicaConfig) -> None:
-        self._model = models.load(config.address, sampler=config.sampler, device=config.device)
-        if isinstance(self._model, RemoteWorldModel):
-            self._model.timeout = PATIENCE
+        self.model = models.load(config.address, sampler=config.sampler, device=config.device)
+        if isinstance(self.model, RemoteWorldModel):
+            self.model.bear(GONE)
         self._thread = ThreadPoolExecutor(1)
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
 
     async def ready(self) -> WorldSpec:
-        """Answers once the model is loaded."""
-        return self._model.spec
+        """Answers once the model is loaded; raises LinkError where it is served, and its server is not there."""
+        if isinstance(self.model, RemoteWorldModel):
+            server = await self._run(self.model.health)
+            if not server.ready:
+                raise LinkError(f"{self.model.address} is not ready: {server.stage}")
+        return self.model.spec
 
     async def reset(self, scenes: list[Scene], seeds: list[int]) -> list[State]:
-        return await self._run(self._model.reset, scenes, seeds)
+        return await self._run(self.model.reset, scenes, seeds)
 
     async def ask(self, states: list[State], question: str) -> list[str]:
-        return await self._run(self._model.ask, states, question)
+        return await self._run(self.model.ask, states, question)
 
     async def step(self, states: list[State], actions: list[Action]) -> list[State]:
         waiting = _Waiting(states, actions, asyncio.get_running_loop().create_future())
@@ -81,16 +87,19 @@ class Replica:
             await self._run_batch(batch)
 
     async def _run_batch(self, batch: list[_Waiting]) -> None:
-        """One call of the model; where it fails, each request alone, so that a bad one costs only its sender."""
+        """One call of the model; where it fails, each request alone, so that a bad one costs only its sender.
+
+        A server that is gone is nobody's fault: all are told at once, and go elsewhere.
+        """
         states, actions = [s for w in batch for s in w.states], [a for w in batch for a in w.actions]
         try:
-            after = iter(await self._run(self._model.step, states, actions))
+            after = iter(await self._run(self.model.step, states, actions))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is for whoever asked)
-            if len(batch) == 1:
-                batch[0].done.set_exception(error)
-                return
             for waiting in batch:
-                await self._run_batch([waiting])
+                if len(batch) == 1 or isinstance(error, LinkError):
+                    waiting.done.set_exception(error)
+                else:
+                    await self._run_batch([waiting])
             return
         for waiting in batch:
             waiting.done.set_result([next(after) for _ in waiting.states])
@@ -142,7 +151,7 @@ class Dispatcher:
 
 
 class PooledWorldModel:
-    """The replicas as one WorldModel, for one worker. Raises LinkError when none lived for PATIENCE s."""
+    """The replicas as one WorldModel, for one worker. Raises LinkError when none lived for PATIENCE s on end."""
 
     def __init__(self, worker: str, dispatcher: str, replicas: Sequence[str]) -> None:
         """`dispatcher` and `replicas` are names of actors."""
@@ -173,25 +182,32 @@ class PooledWorldModel:
         ray: Any = importlib.import_module("ray")
         from ray.exceptions import RayError, RayTaskError
 
-        failed, until = None, time.monotonic() + PATIENCE
-        while time.monotonic() < until:
+        failed, failures = None, Counter[int]()
+        waits_since, why = None, "none could be reached"
+        while True:
             replica: int | None = ray.get(self._dispatcher.take.remote(self._worker, failed))
             failed = None
             if replica is None:
+                waits_since = waits_since or time.monotonic()
+                if time.monotonic() - waits_since > PATIENCE:
+                    raise LinkError(f"no replica of the model lived for {PATIENCE:g} s, look after the cluster: {why}")
                 time.sleep(_PAUSE)
                 continue
+            waits_since = None
             try:
                 answer: Any = getattr(self._replicas[replica], verb).remote(*arguments)
                 return ray.get(answer)
             except RayTaskError as error:
                 if not isinstance(error.cause, LinkError):
                     raise error.cause from None
-                failed = replica  # a server behind it that is gone
-            except RayError:
-                failed = replica
+                failed, why = replica, str(error.cause)  # a server behind it that is gone
+            except RayError as error:
+                failed, why = replica, str(error).strip().splitlines()[-1]
             finally:
                 self._dispatcher.give_back.remote(self._worker)
-        raise LinkError(f"no replica of the model lived for {PATIENCE:g} s: look after the cluster's nodes")
+            failures[replica] += 1
+            if failures[replica] == _TRIES:
+                raise LinkError(f"a replica of the model failed {_TRIES} times in one {verb}: {why}")
 
 
 def actors(names: Sequence[str]) -> list[Any]:

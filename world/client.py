@@ -103,6 +103,11 @@ class RemoteWorldModel:
         """What is known of a server that has gone, for a person; "" while one is there."""
         return self._link.state if "nobody listens" in self._link.state else ""
 
+    def bear(self, patience: float) -> None:
+        """From now on a verb raises LinkError as soon as nobody has listened for `patience` s, not only at `timeout`:
+        for those who have another server to go to."""
+        self._link.patience = patience
+
     def reset(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[State]:
         """States at the scenes' first starts. Equal arguments give equal states."""
         if len(scenes) != len(seeds):

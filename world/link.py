@@ -7,6 +7,7 @@ server knows it.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import threading
@@ -53,6 +54,7 @@ class Link:
         self.session = secrets.token_bytes(16)
         self.state = "nobody listens there"  # what is known of the other side, for a person
         self.watch: Callable[[], None] = lambda: None  # called while waiting; raises what ends the waiting
+        self.patience = math.inf  # s without a connection that an exchange bears
         self._number = 0
         self._lock = threading.Lock()
         self._cancel = threading.Event()
@@ -99,6 +101,7 @@ class Link:
         poller.register(dealer.socket, zmq.POLLIN)
         poller.register(dealer.monitor, zmq.POLLIN)
         whole, resend_at, pause = False, 0.0, FIRST_RESEND
+        there = time.monotonic()
         while True:
             self.watch()
             if self._cancel.is_set():
@@ -106,6 +109,9 @@ class Link:
             now = time.monotonic()
             if now >= deadline:
                 raise LinkError(f"no answer from {self.endpoint.url} within {timeout:g} s: {self.state}")
+            there = now if dealer.connected else there
+            if now - there > self.patience:
+                raise LinkError(f"no connection to {self.endpoint.url} for {self.patience:g} s: {self.state}")
             if (
                 now >= resend_at
                 and dealer.connected

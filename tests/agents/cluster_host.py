@@ -1,55 +1,97 @@
-"""A Ray cluster of several node processes, one of which is killed while a rollout runs on it.
+"""Rollouts on Ray clusters of which something is killed meanwhile, in processes of their own, never in the tests'.
 
-python -m tests.agents.cluster_host OUT EPISODES
+python -m tests.agents.cluster_host server OUT MODEL PID
+python -m tests.agents.cluster_host node OUT FLAGS...
 
-Prints one line of JSON: how many episodes were missing when the node was killed, how many workers were lost with it
-while they played, and how many nodes lived at the end.
+Either plays into OUT, and prints a line of JSON last: see the functions.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import signal
+import subprocess
 import sys
-import threading
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import ray
+from ray.cluster_utils import Cluster as Nodes
+
+from agents import cluster
 from agents.casting import Role
-from agents.cluster import Cluster, ClusterTroupe
+from agents.cluster import HERE, Cluster, ClusterTroupe, Worker
 from agents.dataset import Dataset
-from agents.rollout import Rollout, Stage, collect
+from agents.replicas import GONE, Dispatcher
+from agents.rollout import Rollout, Stage
 
-ROLLOUT = Rollout(Stage(model="sim"), Role(), episodes=0, steps=8, seed=3)
+EPISODES, STEPS = 6, 8
 
 
-def main(out: Path, episodes: int) -> None:
-    import ray
-    from ray.cluster_utils import Cluster as Nodes
+def server(out: str, model: str, pid: str) -> dict[str, Any]:
+    """Two workers, replicas behind two servers, of which the first has the process PID, which is killed.
 
+    Tells what a dispatcher gives out after that. A worker that found no room is the first to be asked for the kind.
+    """
+    rollout = Rollout(Stage(model=model), Role(), EPISODES, STEPS)
+    dataset = Dataset(Path(out), rollout.name, rollout.request(), EPISODES)
+    with closing(ClusterTroupe(rollout, Cluster(HERE, workers=2))) as troupe:
+        for index, episode in troupe.play_all(dataset.missing()):
+            if len(dataset.missing()) == EPISODES:
+                os.kill(int(pid), signal.SIGKILL)
+            dataset.keep(index, episode)
+        cluster.SILENCE = 20.0  # s, which the one without room would wait for
+        troupe._workers.insert(0, ray.remote(Worker).options(num_cpus=1).remote(rollout, "outside", "", []))
+        dataset.finish(troupe.kind())
+        return {"lost": troupe.num_lost, **dispatched()}
+
+
+def dispatched() -> dict[str, Any]:
+    """Which of two replicas each worker is given; the server behind the first is dead, which nobody knows yet."""
+    names = sorted(name for name in ray.util.list_named_actors() if "replica" in name)
+    dispatcher = Dispatcher(names)
+    least_busy = [dispatcher.take(worker) for worker in "abcd"]
+    dispatcher.give_back("a")
+    least_busy += [dispatcher.take(worker) for worker in "eb"]
+    alone = [dispatcher.take("b", failed=0)]
+    time.sleep(2 * GONE)
+    alone.append(dispatcher.take("a"))
+    ray.kill(ray.get_actor(names[1]), no_restart=False)
+    none = dispatcher.take("a", failed=1)
+    while (back := dispatcher.take("a")) is None:
+        time.sleep(0.05)
+    return {"least busy": least_busy, "alone": alone, "none": none, "back": back}
+
+
+def node(out: str, *flags: str) -> dict[str, int]:
+    """`rollout FLAGS` on the cluster that runs here, three nodes of two CPUs: the one with the first replica is killed.
+
+    Tells how many episodes were there when it was.
+    """
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    others = [nodes.add_node(num_cpus=2) for _ in range(3)]
-    dataset = Dataset(out, ROLLOUT.name, ROLLOUT.request(), episodes)
-    figures: dict[str, int] = {}
-
-    def kill() -> None:
-        while len(dataset.missing()) > episodes - 2:
-            time.sleep(0.05)
-        figures["missing when killed"] = len(dataset.missing())
-        nodes.remove_node(others[0], allow_graceful=False)
-
-    killer = threading.Thread(target=kill)
-    troupe = ClusterTroupe(ROLLOUT, Cluster(str(nodes.address), workers=3, replicas=2))
-    killer.start()
-    collect(dataset, troupe)
-    killer.join()
+    others = {node.node_id: node for node in [nodes.add_node(num_cpus=2) for _ in range(3)]}
+    ray.init(nodes.address, log_to_driver=False, logging_level=logging.ERROR)
+    command = [sys.executable, "-m", "agents", "rollout", "--cluster", "auto", "--out", out, *flags]
+    rollout = subprocess.Popen(command, env={**os.environ, "RAY_ADDRESS": str(nodes.address)})
+    while not (kept := list(Path(out).glob(".*.partial/episodes/[0-9]*.npz"))):
+        assert rollout.poll() is None
+        time.sleep(0.05)
+    actors: list[Any] = ray.util.list_named_actors(all_namespaces=True)
+    (named,) = (actor for actor in actors if actor["name"].endswith("replica-0"))
+    where = ray.get_actor(**named).__ray_call__.remote(lambda replica: ray.get_runtime_context().get_node_id())
+    nodes.remove_node(others[ray.get(where)], allow_graceful=False)
+    assert rollout.wait(300) == 0
     while sum(node["Alive"] for node in ray.nodes()) > len(others):  # a death is noticed after a few seconds
         time.sleep(0.1)
-    figures["nodes"] = sum(node["Alive"] for node in ray.nodes())
-    figures["workers lost"] = troupe.num_lost
-    troupe.close()
+    ray.shutdown()
     nodes.shutdown()
-    sys.stdout.write(json.dumps(figures) + "\n")
+    return {"kept": len(kept)}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    told = {"server": server, "node": node}[sys.argv[1]](*sys.argv[2:])
+    sys.stdout.write("\n" + json.dumps(told) + "\n")

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from agents import replicas
 from agents.__main__ import main
 from agents.cluster import Cluster
 from agents.replicas import Replica, ReplicaConfig
-from tests.agents.cluster_host import ROLLOUT
+from tests.agents.cluster_host import EPISODES, STEPS
 from tests.agents.test_rollout import content
+from tests.world.conftest import Host
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
+from world.errors import LinkError
 from world.types import Action, State
 
 ROOT = Path(__file__).parent.parent.parent
 SCENE = toy_scene()
-PLAYED = ["agents", "rollout", "--model", "sim", "--steps", "8", "--seed", "3"]  # ROLLOUT, as flags
+SERVED, DRAWN = "studio-random-tcp-v0", "studio-random-sim-v0"
 
 
 class Counted(ToyWorld):
@@ -70,6 +75,43 @@ def test_a_bad_step_costs_only_its_sender(replica: Replica) -> None:
     assert isinstance(third, list)
 
 
+def test_a_server_that_is_gone_costs_a_moment_and_is_ready_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "GONE", 0.5)
+    server = Host(tmp_path, 0.0)
+    replica = Replica(ReplicaConfig(server.address))
+
+    async def live() -> None:
+        assert (await replica.ready()).model == "toy"
+        [state] = await replica.reset([SCENE], [1])
+        server.kill()
+        steps = (replica.step([state], [SCENE.actions[move]]) for move in (1, 2, 3))
+        failed = await asyncio.gather(*steps, return_exceptions=True)
+        assert len(set(map(id, failed))) == 1, "each was tried alone"
+        for answer in (failed[0], *await asyncio.gather(replica.ready(), return_exceptions=True)):
+            assert isinstance(answer, LinkError)
+            assert "no connection to ipc://" in str(answer)
+        server.start_again()
+        await eventually(replica.ready)
+        assert isinstance((await stepped(replica, [1]))[0], list)
+
+    try:
+        asyncio.run(live())
+    finally:
+        server.kill()
+        replica.model.close()
+
+
+async def eventually(ready: Callable[[], Awaitable[object]]) -> None:
+    """A server takes a while to start."""
+    for _ in range(40):
+        with contextlib.suppress(LinkError):
+            await ready()
+            return
+    raise AssertionError("waited in vain")
+
+
 @pytest.mark.parametrize(
     "settings", [{"workers": 0}, {"replicas": -1}, {"gpus_per_replica": 1.0}, {"replicas": 1, "gpus_per_replica": -1}]
 )
@@ -79,6 +121,7 @@ def test_an_impossible_cluster_is_refused(settings: dict[str, int]) -> None:
 
 
 def run(*command: str) -> str:
+    """What a module prints last."""
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
@@ -88,25 +131,49 @@ def run(*command: str) -> str:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.gl
-def test_a_cluster_of_two_workers_and_a_replica_plays_what_one_process_plays(tmp_path: Path) -> None:
-    rollout = [*PLAYED, "--episodes", "3"]
-    run(*rollout, "--cluster", "here", "--workers", "2", "--replicas", "1", "--out", str(tmp_path / "many"))
-    run(*rollout, "--out", str(tmp_path / "one"))
-    assert content(tmp_path / "many", ROLLOUT.name) == content(tmp_path / "one", ROLLOUT.name)
+def free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def test_a_server_that_is_killed_costs_no_episode(tmp_path: Path) -> None:
+    """Beside it: a worker without room costs nothing either, and who asks is sent where least is to do."""
+    hosts: list[Host] = []
+    try:
+        for port in free_ports(2):
+            (folder := tmp_path / str(port)).mkdir()
+            hosts.append(Host(folder, 0.05, bind=f"tcp://127.0.0.1:{port}"))
+        killed, lives = hosts
+        flags = [f"{killed.address},{lives.address}", str(killed.process.pid)]
+        assert json.loads(run("tests.agents.cluster_host", "server", str(tmp_path / "many"), *flags)) == {
+            "lost": 0,
+            "least busy": [0, 1, 0, 1, 0, 1],
+            "alone": [1, 1],
+            "none": None,
+            "back": 1,
+        }
+        assert killed.log.exists()
+        rollout = ["rollout", "--model", lives.address, "--episodes", str(EPISODES), "--steps", str(STEPS)]
+        assert main([*rollout, "--out", str(tmp_path / "one")]) == 0
+        assert content(tmp_path / "many", SERVED) == content(tmp_path / "one", SERVED)
+    finally:
+        for host in hosts:
+            host.kill()
 
 
 @pytest.mark.gl
 @pytest.mark.slow
 def test_a_node_that_is_killed_costs_no_episode(tmp_path: Path) -> None:
-    figures = json.loads(run("tests.agents.cluster_host", str(tmp_path / "many"), "16").splitlines()[-1])
-    assert figures["missing when killed"] >= 10
-    assert figures["nodes"] == 3
-    run(*PLAYED, "--episodes", "16", "--out", str(tmp_path / "one"))
-    assert content(tmp_path / "many", ROLLOUT.name) == content(tmp_path / "one", ROLLOUT.name)
+    """With a replica on it, which the cluster starts anew elsewhere."""
+    flags = ["--model", "sim", "--steps", "8", "--seed", "3", "--episodes", "16"]
+    many = [str(tmp_path / "many"), *flags, "--workers", "3", "--replicas", "2"]
+    assert json.loads(run("tests.agents.cluster_host", "node", *many))["kept"] <= 4
+    run("agents", "rollout", *flags, "--out", str(tmp_path / "one"))
+    assert content(tmp_path / "many", DRAWN) == content(tmp_path / "one", DRAWN)
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,8 @@ def speak() -> Iterator[Speak]:
 class Host:
     """A server in a process of its own, with a toy in it unless another model is named."""
 
-    def __init__(self, folder: Path, seconds: float, *flags: str, model: str = "toy") -> None:
-        self.address = f"ipc://{folder}/host"
+    def __init__(self, folder: Path, seconds: float, *flags: str, model: str = "toy", bind: str = "") -> None:
+        self.address = bind or f"ipc://{folder}/host"
         self.log = folder / "computed"
         self._command = [sys.executable, "-m", "tests.world.link_host", str(self.log), str(seconds), "serve"]
         self._command += ["--model", model, "--bind", self.address, *flags]
