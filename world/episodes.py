@@ -140,14 +140,13 @@ class Episodes:
     def _open_eyes(self) -> Remembered:
         if self.settings.eyes == PIXELS:
             return Remembered(Pixels())
+        wanted = Judge if self.settings.way == "judge" else Looks
         seer: object = self.model
-        if self.model.spec.model != self.settings.eyes:
+        if self.model.spec.model != self.settings.eyes or not isinstance(seer, wanted):  # eyes do not travel
             seer = self._seer = models.load(self.settings.eyes)
-        looks = seer if isinstance(seer, Looks) else None
-        judge = seer if isinstance(seer, Judge) else None
-        if (judge if self.settings.way == "judge" else looks) is None:
+        if not isinstance(seer, wanted):
             raise ValueError(f"{self.settings.eyes!r} has no eyes of its own: give eyes='tiny' or a BAGEL directory")
-        return Remembered(looks, judge)
+        return Remembered(seer if isinstance(seer, Looks) else None, seer if isinstance(seer, Judge) else None)
 
     def _draw(self, scene: Scene, rng: np.random.Generator, chosen: Mapping[str, Any]) -> Draw:
         """An episode by the generator, or what was chosen instead; a choice costs no draw."""

@@ -45,7 +45,8 @@ class TaskSettings:
         more as a Dict; None is what the task needs.
     judged_by: "pose" (exact in the simulator; in a dream it is dead-reckoned and knows no walls), "picture" (likeness
         to the goal's picture, or to what was seen) or "judge" (BAGEL's yes or no); None is the task's own.
-    eyes: by whose features pictures are compared, and who judges: "pixels", or the address of a BAGEL.
+    eyes: by whose features pictures are compared, and who judges: "pixels", or the address of a BAGEL, which is loaded
+        here where the world itself is another one, or served elsewhere.
     places: where episodes begin: at the scene's "named" starts, at any "free" place (which needs the simulator), or at
         places "held_out" from training.
     threshold: the likeness or probability that is enough; None is the one calibrated for the scene.

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from numpy.typing import NDArray
 
 import world
+from tests.world.conftest import Serve
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.goals import Thing
+from world.looks import Pixels
 from world.moves import to_action
 from world.task_env import TaskEnv
 from world.tasks import TaskSettings
+from world.types import Frame
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +170,36 @@ def test_numbers_become_words_with_the_number_in_them() -> None:
 def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TaskSettings(**settings)
+
+
+class SeeingToy(ToyWorld):
+    """Has eyes, and says yes to bright pictures."""
+
+    def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
+        return Pixels().features(frames)
+
+    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
+        return np.array([frame.mean() / 255 for frame in frames])
+
+
+def load_seeing(address: str, **settings: object) -> SeeingToy:
+    return SeeingToy()
+
+
+@pytest.mark.parametrize("judged_by", ["picture", "judge"])
+def test_a_served_world_is_seen_with_the_eyes_that_are_given(
+    judged_by: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither features nor verdicts travel, so that what is served has no eyes here, whatever its name."""
+    monkeypatch.setitem(models.MODELS, "toy", f"{__name__}:load_seeing")
+    task = "FindObject" if judged_by == "judge" else "RotateObject"
+    rewards: list[float] = []
+    for model in (SeeingToy(), serve().address):
+        env = TaskEnv(model, "toy", task=task, judged_by=judged_by, eyes="toy")
+        env.reset(seed=1)
+        rewards.append(env.step(1)[1])
+        env.close()
+    assert rewards[0] == rewards[1] != 0
 
 
 def test_what_a_scene_lacks_is_named() -> None:
