@@ -195,7 +195,7 @@ def _rollout(args: argparse.Namespace) -> None:
     dataset = Dataset(args.out, rollout.name, rollout.request(), rollout.episodes)
     console = Console(stderr=True)
     if dataset.is_complete:
-        console.print(f"{dataset.path} is complete: nothing to play")
+        console.print(f"{dataset.path} is complete: nothing to play", soft_wrap=True, markup=False)
     else:
         missing = dataset.missing()
         if len(missing) < rollout.episodes:

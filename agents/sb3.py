@@ -20,7 +20,8 @@ class WorldVecEnv(VecEnv):
 
     `moves` are the names of the actions that a policy may choose, in the order of its numbers; empty leaves the
     environment's own space. Infos hold what that environment tells of its rows, and "terminal_observation",
-    "TimeLimit.truncated", "episode" (r: return, l: steps) and "is_success" (by the poses) where an episode ended.
+    "TimeLimit.truncated", "episode" (r: return, l: steps) and "is_success" (by the poses) where an episode ended;
+    what it tells of the one that began there is in `reset_infos`.
     Raises ValueError where the environment is in another mode, or has no such move.
     """
 
@@ -36,10 +37,18 @@ class WorldVecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, actions)
 
     def reset(self) -> Any:
-        """Begins an episode in every row; the seed is that of the last `seed`."""
+        """Begins an episode in every row, with the seed of the last `seed` and the options of the last `set_options`.
+
+        Raises ValueError where rows were given options of their own.
+        """
+        options = self._options[0]
+        if any(self._options) and any(other is not options for other in self._options):
+            raise ValueError("rows share one environment: give set_options one dict for all of them")
         self._returns[:], self._lengths[:] = 0.0, 0
-        observations, _ = self.env.reset(seed=self._seeds[0])
+        observations, told = self.env.reset(seed=self._seeds[0], options=options)
+        self.reset_infos = [_row(told, i) for i in range(self.num_envs)]
         self._reset_seeds()
+        self._reset_options()
         return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -50,12 +59,13 @@ class WorldVecEnv(VecEnv):
         done = terminated | truncated
         self._returns += rewards
         self._lengths += 1
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        ended = {name: told.pop(name) for name in ("final_obs", "final_info") if name in told}
+        infos = [_row(told, i) for i in range(self.num_envs)]
         for i in np.flatnonzero(done):
-            final = _row(told["final_info"], int(i))
+            final, self.reset_infos[i] = _row(ended["final_info"], int(i)), infos[i]
             infos[i] = {
                 **final,
-                "terminal_observation": told["final_obs"][i],
+                "terminal_observation": ended["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
                 "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i])},
                 "is_success": bool(final.get("reached", False)),

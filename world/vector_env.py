@@ -22,7 +22,8 @@ Step = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dic
 
 
 class TaskVectorEnv(VectorEnv[Any, Any, Any]):
-    """Row i with seed s plays the very episodes that `TaskEnv` plays with seed s + i.
+    """Row i with seed s plays the very episodes that `TaskEnv` plays with seed s + i. (BAGEL rounds rows of a batch
+    together: its pictures may differ by a grey level or two, of 255, from those of a row alone. The simulator's never.)
 
     autoreset_mode: Gymnasium's NEXT_STEP (a row that has ended is begun anew by the next step, whose action it
         ignores), SAME_STEP (at once; the last observation and info come as infos["final_obs"] and ["final_info"]) or

@@ -53,9 +53,33 @@ def test_rows_end_as_stable_baselines_wants_it() -> None:
         assert info["terminal_observation"]["frame"].shape == observations["frame"][i].shape
         assert (info["TimeLimit.truncated"], info["is_success"], info["action"]) == (True, False, "stay")
     turned = [env.step(np.ones(3, int)) for _ in range(60)]
-    ended = [info for _, _, _, infos in turned for info in infos if info]
+    ended = [info for _, _, _, infos in turned for info in infos if "episode" in info]
     assert any(info["is_success"] and not info["TimeLimit.truncated"] for info in ended)
     assert isinstance(VecTransposeImage(env), VecTransposeImage)
+
+
+def test_options_are_for_the_next_reset_and_infos_tell_where_episodes_began() -> None:
+    env = WorldVecEnv(toy_env(), ("stay", "object_left"))
+    env.set_options({"start": "window"})
+    env.reset()
+    assert [info["pose"]["x"] for info in env.reset_infos] == [2.0] * 3
+    infos = env.step(np.zeros(3, int))[3]
+    assert [(info["step"], info["pose"]["x"]) for info in infos] == [(1, 2.0)] * 3
+    infos = env.step(np.zeros(3, int))[3]
+    assert [info["step"] for info in infos] == [2] * 3
+    assert [info["step"] for info in env.reset_infos] == [0] * 3
+    env.set_options([{"start": "window"}, {}, {}])
+    with pytest.raises(ValueError, match="one dict for all"):
+        env.reset()
+    env.set_options({})
+    env.seed(1)
+    env.reset()
+    places = [info["pose"]["x"] for info in env.reset_infos]
+    env.set_options({"start": "window"})
+    env.reset()
+    env.seed(1)
+    env.reset()
+    assert [info["pose"]["x"] for info in env.reset_infos] == places != [2.0] * 3
 
 
 def test_another_reset_mode_and_unknown_moves_are_refused() -> None:

@@ -121,10 +121,11 @@ def test_a_run_that_is_killed_goes_on_and_leaves_what_an_unbroken_one_leaves(tmp
 def test_what_is_complete_is_not_played_again_and_another_request_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rollout = [*ROLLOUT, "--episodes", "1", "--out", str(tmp_path)]
+    out = tmp_path / "[bold] is a name that is longer than what is left of a line in a terminal of 80 columns"
+    rollout = [*ROLLOUT, "--episodes", "1", "--out", str(out)]
     assert main(rollout) == 0
     assert main(rollout) == 0
-    assert "is complete: nothing to play" in capsys.readouterr().err
+    assert f"{out / NAME} is complete: nothing to play" in capsys.readouterr().err
     assert main([*rollout, "--seed", "1"]) == 2
     assert "holds another toy-random-toy-v0, of other seed: give another --out" in capsys.readouterr().err
 
