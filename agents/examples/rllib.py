@@ -1,7 +1,7 @@
 """RLlib's PPO on the batched environment: each of its runners steps all its rows as one batch of the model.
 
-RLlib pins Gymnasium, so give it an environment of its own: pip install "ray[rllib]", then this repository with its
-extras. From the repository:
+RLlib pins Gymnasium, so give it an environment of its own: pip install "ray[rllib]" -e ".[sim]" in a fresh one. Then,
+from the repository:
 
 python agents/examples/rllib.py --model tiny --rows 16 --iterations 20
 
