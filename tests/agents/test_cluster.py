@@ -146,7 +146,7 @@ def test_a_server_that_is_killed_costs_no_episode(tmp_path: Path) -> None:
     try:
         for port in free_ports(2):
             (folder := tmp_path / str(port)).mkdir()
-            hosts.append(Host(folder, 0.05, bind=f"tcp://127.0.0.1:{port}"))
+            hosts.append(Host(folder, 0.02, bind=f"tcp://127.0.0.1:{port}"))
         killed, lives = hosts
         flags = [f"{killed.address},{lives.address}", str(killed.process.pid)]
         assert json.loads(run("tests.agents.cluster_host", "server", str(tmp_path / "many"), *flags)) == {
