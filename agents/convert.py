@@ -1,16 +1,19 @@
 """`python -m agents convert`: recorded sessions as a Minari dataset, for learning from what a person did.
 
-A session is a session.json, a journal that the window kept, or the log of a walk. It holds actions and seeds, no
-pictures: its lines, one from the start to every end of its tree, are walked again once for each seed, and become one
-episode each. A walk has no goal, so rewards are 0 and the end is a truncation.
+A session is a session.json, a journal that the window kept, or the log of a walk or film. It holds actions and seeds,
+few pictures: its lines, one from the start to every end of its tree, are walked again once for each seed, and become
+one episode each. A walk has no goal, so rewards are 0 and the end is a truncation.
+
+An episode is what was seen: where other pictures are drawn than were recorded, nothing is written, unless --model asks
+for another world's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,12 @@ from scenes.sequence import Walked
 from world import cli, models
 from world.errors import SceneError
 from world.journal import SUFFIX, reopened
-from world.moves import MAX_TEXT
+from world.moves import MAX_TEXT, TEXT_CHARACTERS
 from world.plan import Plan, Step
 from world.recording import LOG
+from world.replay import Comparison, again
 from world.session import Session, action_from_row, load_session, sampler_from_row, to_json
-from world.types import WorldModel
+from world.types import Action, Pose, WorldModel
 
 
 def recorded(path: Path) -> Session:
@@ -37,25 +41,48 @@ def recorded(path: Path) -> Session:
     if path.suffix != SUFFIX:
         return load_session(path)
     try:
-        begun, *steps = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if begun["kind"] != LOG:
-            return reopened(path)
-        scene = models.load_scene(begun["scene"]).starting_at(begun["start"])
-        moves = [Step(i, action_from_row(step["action"])) for i, step in enumerate(steps)]
-        digests = (begun["frame"], *(step["frame"] for step in steps))
-        sampler = begun["sampler"] and sampler_from_row(begun["sampler"])
-        plan = Plan((Step(0, None), *moves), len(moves))
-        return Session(begun["model"], scene, plan, (begun["seed"],), sampler, (digests,))
+        header, *steps = path.read_text(encoding="utf-8").splitlines()
+        if (begun := json.loads(header))["kind"] != LOG:
+            return reopened(path)  # whose last line may be cut off
+        return _logged(begun, [json.loads(step) for step in steps])
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise SceneError(f"{path} tells of no walk ({error}): give a session.json, a journal or a log") from None
+        raise SceneError(f"{path} tells of no walk ({error}): give the walk's journal or session.json") from None
+
+
+def _logged(begun: dict[str, Any], lines: list[dict[str, Any]]) -> Session:
+    """The session of a log's header and its other lines."""
+    try:
+        scene = models.load_scene(f"{begun['scene']}:{begun['start']}")
+    except SceneError as error:
+        raise ValueError(f"its scene is not found: {error}") from None
+    if Pose(**begun["pose"]) != scene.starts[0].pose:
+        raise ValueError(f"it begins elsewhere than at the start {begun['start']!r}, and a log holds no pictures")
+    steps, depths = [Step(0, None)], [0]
+    for i, line in enumerate(lines, 1):
+        steps.append(Step(line.get("parent", i - 1), action_from_row(line["action"])))
+        depths.append(line["step"])
+        if steps[i].action is not None and depths[i] != depths[steps[i].parent] + 1:
+            raise ValueError(f"its line {i + 1} is step {depths[i]} and follows step {depths[steps[i].parent]}")
+    digests = (begun["frame"], *(line["frame"] for line in lines))
+    sampler = begun["sampler"] and sampler_from_row(begun["sampler"])
+    plan = Plan(tuple(steps), len(lines))
+    return Session(begun["model"], scene, plan, (begun["seed"],), sampler, (digests,))
 
 
 def lines(session: Session) -> list[list[int]]:
-    """The steps of the session's plan from the start to each of its ends; steps that hold a picture are left out."""
+    """The steps of the session's plan to each of its ends, from the start or from the last picture from elsewhere.
+
+    Steps that hold a picture are left out.
+    """
     plan = session.plan
-    parents = {step.parent for step in plan.steps[1:]}
-    ends = [i for i in range(len(plan.steps)) if i not in parents]
-    found = [[0, *(i for i in plan.line(end) if plan.steps[i].action is not None)] for end in ends]
+    moves = [step.action is not None for step in plan.steps]
+    begins = {i for i, made in session.made.items() if made.given is not None and not moves[i]}
+    parents = {step.parent for i, step in enumerate(plan.steps) if i and i not in begins}
+    found = []
+    for end in (i for i in range(len(plan.steps)) if i not in parents):
+        line = plan.line(end)
+        first = max((k for k, i in enumerate(line) if i in begins), default=0)
+        found.append([line[first], *(i for i in line[first + 1 :] if moves[i])])
     return [line for line in found if len(line) > 1]
 
 
@@ -88,7 +115,11 @@ def add_convert(commands: Any) -> None:
         metavar="SESSION",
         help="session.json, journal or log, all of one scene",
     )
-    parser.add_argument("--model", metavar="ADDRESS", help="what they are walked with (default: what made the first)")
+    parser.add_argument(
+        "--model",
+        metavar="ADDRESS",
+        help="what they are walked with, whatever it draws (default: what made the first, which must draw the same)",
+    )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder of datasets (Minari's root)")
     parser.set_defaults(command_of=_convert)
@@ -100,8 +131,6 @@ def _convert(args: argparse.Namespace) -> None:
     if any(session.scene.actions != first.scene.actions or session.sampler != first.sampler for session in sessions):
         raise ValueError("one dataset has one vocabulary and one sampler: convert these sessions one by one")
     address = args.model or first.model
-    moves = {step.action for session in sessions for step in session.plan.steps if step.action is not None}
-    words = not moves <= set(first.scene.actions)
     num = sum(len(lines(session)) * len(session.seeds) for session in sessions)
     if num == 0:
         raise ValueError("nothing moves in these sessions: there is no episode to make")
@@ -110,24 +139,53 @@ def _convert(args: argparse.Namespace) -> None:
     if not dataset.is_complete:
         model = models.load(address, sampler=first.sampler, device=args.device)
         try:
-            _walk(dataset, model, sessions, words)
+            _walk(dataset, model, sessions, args.model is not None)
         finally:
             model.close()
     Console().print(loading(dataset), soft_wrap=True, markup=False, highlight=False)
 
 
-def _walk(dataset: Dataset, model: WorldModel, sessions: Sequence[Session], words: bool) -> None:
+def _walk(dataset: Dataset, model: WorldModel, sessions: Sequence[Session], may_differ: bool) -> None:
+    moves = {step.action for session in sessions for step in session.plan.steps if step.action is not None}
+    words = not moves <= set(sessions[0].scene.actions)
     made: list[Episode] = []
     console = Console(stderr=True)
     for i, session in enumerate(sessions):
+        if session.model != model.spec.model:  # another world makes all of it, in its own way
+            session = replace(session, made={})
         with console.status(f"session {i + 1} of {len(sessions)}"):
-            walked = sequence.walk(model, session)
-        if session.digests and walked.digests() != session.digests:
-            console.print(f"session {i + 1}: {model.spec.model} draws other pictures than were recorded")
+            walked = _walked(model, session)
+        if not (comparison := _compared(session, walked)).matched:
+            verdict = f"session {i + 1}: {comparison.verdict(session.model, model.spec.model)}"
+            if not may_differ:
+                raise ValueError(f"{verdict}. Convert the journal of the walk, or take what is drawn: name its --model")
+            console.print(verdict, soft_wrap=True, markup=False, highlight=False)
         made += episodes(session, walked, words)
     for i, episode in enumerate(made):
         dataset.keep(i, episode)
     shape = made[0].frames.shape[1:]
-    actions = spaces.Text(MAX_TEXT) if words else spaces.Discrete(len(sessions[0].scene.actions))
+    actions = _sentences(moves) if words else spaces.Discrete(len(sessions[0].scene.actions))
     words_of = f"what a person did in {sessions[0].scene.name}, as {model.spec.model} shows it"
     dataset.finish(Kind(spaces.Box(0, 255, shape, np.uint8), actions, None, "human", words_of))
+
+
+def _walked(model: WorldModel, session: Session) -> Walked:
+    """By the very calls that made it: one by one where a person walked, in batches where a script had several seeds."""
+    if len(session.seeds) > 1:
+        return sequence.walk(model, session)
+    frames, poses = zip(*((state.frame, state.pose) for state in again(model, session)), strict=True)
+    return Walked((frames,), (poses,))
+
+
+def _compared(session: Session, walked: Walked) -> Comparison:
+    """With what was recorded, as far as it was."""
+    recorded = [digest for row in session.digests for digest in row]
+    drawn = [digest for row in walked.digests() for digest in row]
+    told = [old == new for old, new in zip(recorded, drawn, strict=bool(recorded)) if old]
+    return Comparison(len(told), sum(told))
+
+
+def _sentences(moves: Iterable[Action]) -> spaces.Text:
+    """The environment's space of sentences, wider where a person wrote otherwise."""
+    texts = [move.text for move in moves]
+    return spaces.Text(max(MAX_TEXT, *map(len, texts)), charset=TEXT_CHARACTERS.union(*texts))

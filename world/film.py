@@ -7,34 +7,40 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from world.recording import VideoRecorder, log_header, log_step, save_log
-from world.types import Action, Frame, State, WorldSpec
+from world.history import History
+from world.recording import VideoRecorder, save_log
+from world.types import Frame
 
 
 class Film:
-    """An mp4 of a walk with its NDJSON log beside it; both appear when `finish` is through."""
+    """An mp4 of a walk with its NDJSON log beside it; both appear when `finish` is through.
 
-    def __init__(
-        self, path: Path, spec: WorldSpec, first: State, fps: float = 6.0, picture: Frame | None = None
-    ) -> None:
-        """Begins with `first`, shown as `picture` where one is given."""
+    The log tells the way that led to the first picture as well, and what branches off where: it can be walked again.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], history: History, first: Frame, fps: float = 6.0) -> None:
+        """Begins here in `history`, shown as `first`; `header` is that of its log, of the beginning that led here."""
         self.path = path
         self.num_frames = 0
         self.error: Exception | None = None  # what stopped the encoder
-        self._lines: list[dict[str, Any]] = [log_header(spec, first)]
+        self._log = [header]
+        self._history = history
+        self._places = [history.timeline.here]
         self._queue: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self._recorder = VideoRecorder(path, fps)
         self._thread = threading.Thread(target=self._encode, name="film", daemon=True)
         self._thread.start()
-        self._put(first.frame if picture is None else picture)
+        self._put(first)
 
-    def add(self, state: State, action: Action | None, picture: Frame | None = None) -> None:
-        """The next frame and what led to it, shown as `picture` where one is given."""
-        self._lines.append(log_step(state, action))
-        self._put(state.frame if picture is None else picture)
+    def add(self, history: History, place: int, picture: Frame) -> None:
+        """The next frame; the log tells of its place unless another scene's history has begun."""
+        if history is self._history:
+            self._places.append(place)
+        self._put(picture)
 
     def finish(self) -> None:
         """No more frames come; returns at once."""
+        self._log += self._history.log(self._places)
         self._queue.put(None)
 
     @property
@@ -56,7 +62,7 @@ class Film:
             while (frame := self._queue.get()) is not None:
                 self._recorder.add(frame)
             self._recorder.close()
-            save_log(self.path.with_suffix(".ndjson"), self._lines)
+            save_log(self.path.with_suffix(".ndjson"), self._log)
         except (OSError, RuntimeError, ValueError) as error:  # a full disk, an encoder that is not there
             self.error = error
             self._recorder.discard()

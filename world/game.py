@@ -61,7 +61,7 @@ class Game:
         self.worker = Worker("model")  # what is done to a model is done in its thread
         self._desk = Desk(self.worker)
         self._ahead: list[Action] = []  # steps that follow the running one
-        self._fresh: list[tuple[State, Action | None]] = []  # seen since the last poll
+        self._fresh: list[int] = []  # places seen since the last poll
         self._rests_from = 0.0  # on the monotonic clock, from when futures may be imagined
         self.reset()
 
@@ -209,8 +209,8 @@ class Game:
         elif self.options.look_ahead and not self.futures.at(node.state) and time.monotonic() > self._rests_from:
             self._look(twins, state, node.state)
 
-    def poll(self) -> list[tuple[State, Action | None]]:
-        """Takes in what is finished; the states that came new and what led to them, oldest first."""
+    def poll(self) -> list[int]:
+        """Takes in what is finished; the places of the tree that are seen new, oldest first."""
         busy = self._desk.kind
         if (error := self._desk.poll()) is not None:
             self.problem = for_a_person(error, self.address)
@@ -330,11 +330,12 @@ class Game:
             self.history.add(state, parent, node)
         except OSError as error:
             self.problem = f"This step could not be kept on disk ({error}): make room, or memory fills instead"
-        self._fresh.append((state, node.action))
+        self._fresh.append(self.timeline.here)
 
     def _forget(self, scene: Scene) -> None:
         self.history.close()
         self.history, self.scene = History(), scene
+        self._fresh.clear()  # places of the old tree
 
     def _instead(self, verb: Callable[[], None]) -> None:
         """Does `verb` in the place of what runs, as soon as that has ended."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from world.journal import Journal
 from world.plan import Plan, Step
-from world.recording import frame_digest
+from world.recording import frame_digest, log_place
 from world.session import PLAIN, Made, Session
 from world.settings import SamplerConfig
 from world.shelf import Shelf
@@ -90,6 +91,25 @@ class History:
         made = {i: told for i in range(1, len(self.nodes)) if not (told := self._made(i)).plainly}
         digests = (tuple(node.picture for node in self.nodes),)
         return Session(walker.model, scene, plan, (walker.seed,), walker.sampler, digests, made)
+
+    def log(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """The lines of a log, after its header, that tell of `places` and all that led there.
+
+        The header is line 0, the beginning of the first place.
+        """
+        first, known = self.timeline.at(places[0]).path()[0], set[int]()
+        for place in places:
+            while place != NOWHERE and place not in known:
+                known.add(place)
+                place = self.timeline.parents[place]
+        order = [first, *sorted(known - {first})]
+        numbers = {place: i for i, place in enumerate(order)}
+        lines = []
+        for i, place in enumerate(order[1:], 1):
+            node, parent = self.nodes[place], numbers.get(self.timeline.parents[place], 0)
+            line = log_place(node.step, node.action, node.pose, node.picture)
+            lines.append(line if parent == i - 1 else line | {"parent": parent})
+        return lines
 
     def checkpoints(self) -> Mapping[str, int]:
         """The bookmarks under the names that they have in a session."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,9 @@ from world.game import Game
 from world.history import History
 from world.jobs import Worker
 from world.journal import SUFFIX, Journal, forget_old
-from world.recording import contact_sheet, log_header, log_step, save_gif, save_log, save_png, sheet_columns
+from world.recording import contact_sheet, log_header, save_gif, save_log, save_png, sheet_columns
 from world.session import Session, save_session
-from world.types import Action, Frame, State
+from world.types import Frame, WorldModel
 
 SESSIONS = "sessions"  # the folder of journals, beside what is saved
 NOTHING_TO_PASTE = "There is neither a picture nor a path in the clipboard"
@@ -65,19 +66,21 @@ class Keepsakes:
         if self._film is not None:
             self._stop_film()
         elif state is not None and model is not None:
-            path = self._free_path(state.scene.name, ".mp4")
+            path, header = self._free_path(state.scene.name, ".mp4"), self._log_header(model)
+            first = state.frame if window is None else window
 
             def start() -> None:
-                self._film, self._with_window = Film(path, model.spec, state, picture=window), window is not None
+                self._film, self._with_window = Film(path, header, self.game.history, first), window is not None
 
             self._try(start, "recording: every step is a frame; the same key ends it")
 
-    def add(self, seen: list[tuple[State, Action | None]], window: Callable[[], Frame]) -> None:
-        """What is seen new and what led to it, for the recording."""
+    def add(self, seen: list[int], window: Callable[[], Frame]) -> None:
+        """Places of the tree that are seen new, for the recording."""
         if self._film is not None and seen:
+            history = self.game.history
             picture = window() if self._with_window else None
-            for state, action in seen:
-                self._film.add(state, action, picture)
+            for place in seen:
+                self._film.add(history, place, history.shelf.frame(place) if picture is None else picture)
 
     def export(self) -> None:
         """The path from the beginning to here: a GIF, a contact sheet and an NDJSON log of the actions."""
@@ -88,10 +91,7 @@ class Keepsakes:
         paths = [self._free_path(f"{game.scene.name}-path", suffix) for suffix in (".gif", ".png", ".ndjson")]
         shown = [path[k] for k in np.unique(np.linspace(0, len(path) - 1, min(len(path), MOST)).round().astype(int))]
         frames, labels = [history.shelf.frame(n) for n in shown], [history.words(n) for n in shown]
-        lines = [log_header(game.model.spec, history.shelf.state(path[0]), game.worlds.sampling)]
-        for node in path[1:]:
-            if (action := history.nodes[node].action) is not None:
-                lines.append(log_step(history.shelf.state(node), action))
+        lines = [self._log_header(game.model), *history.log(path)]
 
         def job() -> None:
             save_gif(paths[0], frames)
@@ -165,6 +165,11 @@ class Keepsakes:
             self._tell(NOTHING_TO_PASTE)
         else:
             open_picture(str(path))
+
+    def _log_header(self, model: WorldModel) -> dict[str, Any]:
+        """Of the walk that led here."""
+        history = self.game.history
+        return log_header(model.spec, history.shelf.state(history.timeline.path()[0]), self.game.worlds.sampling)
 
     def _begin_journal(self, path: Path) -> None:
         self.game.history.journal = Journal(path, self._walked())

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from world import lettering
 from world.files import atomic_path, atomic_write_text
 from world.settings import SamplerConfig
-from world.types import Action, Frame, State, WorldSpec
+from world.types import Action, Frame, Pose, State, WorldSpec
 
 LOG = "bagel-world walk"  # the kind of a log's first line
 MIN_VIDEO_SIDE = 512  # players show smaller videos as stamps
@@ -192,13 +192,16 @@ def log_header(spec: WorldSpec, start: State, sampler: SamplerConfig | None = No
 
 
 def log_step(state: State, action: Action | None) -> dict[str, Any]:
-    """One later line: `action` led to `state`; None where the picture was held, or came from elsewhere."""
-    return {
-        "step": state.step,
-        "action": action and asdict(action),
-        "pose": asdict(state.pose),
-        "frame": frame_digest(state.frame),
-    }
+    """One later line: `action` led to `state`; None where the picture was held, or came from elsewhere.
+
+    Where it does not follow the line before, a "parent" is added: that line's number, the header's being 0.
+    """
+    return log_place(state.step, action, state.pose, frame_digest(state.frame))
+
+
+def log_place(step: int, action: Action | None, pose: Pose, picture: str) -> dict[str, Any]:
+    """The same line from what is known of a state; `picture` is the digest of its frame."""
+    return {"step": step, "action": action and asdict(action), "pose": asdict(pose), "frame": picture}
 
 
 def save_log(path: str | Path, lines: Iterable[dict[str, Any]]) -> None:

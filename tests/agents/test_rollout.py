@@ -22,11 +22,6 @@ from agents.simple import ScriptedAgent
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.env import BagelWorldEnv
-from world.journal import Journal
-from world.plan import Plan, Step
-from world.recording import frame_digest, save_walk
-from world.scripting import parse_plan
-from world.session import Session, save_session
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "toy-random-toy-v0"
@@ -147,56 +142,6 @@ def test_a_dataset_is_finished_only_when_it_is_whole(tmp_path: Path) -> None:
     assert dataset.missing() == [0, 1]
     with pytest.raises(ValueError, match="lacks 2 of 2 episodes"):
         dataset.finish(None)  # pyright: ignore[reportArgumentType]
-
-
-def session(tmp_path: Path, script: str) -> tuple[Path, Plan]:
-    scene = toy_scene()
-    plan = parse_plan(script, scene.actions)
-    path = tmp_path / "session.json"
-    save_session(path, Session("toy", scene, plan, (1, 2)))
-    return path, plan
-
-
-def test_a_session_becomes_an_episode_for_every_end_and_seed(tmp_path: Path) -> None:
-    path, plan = session(tmp_path, "forward wait left fork back*2 return right")
-    assert main(["convert", str(path), "--out", str(tmp_path / "out")]) == 0
-    dataset = loaded(tmp_path / "out", "toy-sessions-toy-v0")
-    names = [[toy_scene().actions[a].name for a in e.actions] for e in dataset.iterate_episodes()]
-    assert names == [["forward", "left", "back", "back"], ["forward", "left", "right"]] * 2
-    (state,) = ToyWorld().reset([toy_scene()], [2])
-    for name in names[3]:
-        (state,) = ToyWorld().step([state], [next(a for a in toy_scene().actions if a.name == name)])
-    assert frame_digest(dataset[3].observations[-1]) == frame_digest(state.frame)
-    assert len(plan.steps) == 7
-
-
-def test_a_session_with_sentences_becomes_text(tmp_path: Path) -> None:
-    path, _ = session(tmp_path, "forward /open the door/")
-    assert main(["convert", str(path), "--out", str(tmp_path / "out")]) == 0
-    actions = [list(e.actions) for e in loaded(tmp_path / "out", "toy-sessions-toy-v0").iterate_episodes()]
-    assert actions == [["move forward", "open the door"]] * 2
-
-
-def test_a_journal_of_the_window_and_the_log_of_a_walk_become_episodes(tmp_path: Path) -> None:
-    (states, scene) = ToyWorld().reset([toy_scene()], [3]), toy_scene()
-    for action in scene.actions[1:4]:
-        states += ToyWorld().step(states[-1:], [action])
-    moves = list(scene.actions[1:4])
-    *_, log = save_walk(tmp_path, ToyWorld().spec, states, moves)
-    digests = tuple(frame_digest(state.frame) for state in states)
-    steps = (Step(0, None), *(Step(i, move) for i, move in enumerate(moves)))
-    Journal(tmp_path / "window.ndjson", Session("toy", scene, Plan(steps, 3), (3,), digests=(digests,))).close()
-    for path in (log, tmp_path / "window.ndjson"):
-        out = tmp_path / f"of {path.stem}"
-        assert main(["convert", str(path), "--out", str(out)]) == 0
-        (episode,) = loaded(out, "toy-sessions-toy-v0").iterate_episodes()
-        assert tuple(frame_digest(frame) for frame in episode.observations) == digests
-
-
-def test_what_tells_of_no_walk_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "walk.ndjson").write_text('{"kind": "bagel-world walk"}\n')
-    assert main(["convert", str(tmp_path / "walk.ndjson"), "--out", str(tmp_path / "out")]) == 2
-    assert "tells of no walk ('scene')" in capsys.readouterr().err
 
 
 def test_what_was_cloned_from_a_dataset_acts_as_its_author(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def load_slow(address: str, **settings: Any) -> SlowToy:
 
 
 def load_scene(address: str) -> Scene:
-    return toy_scene(address)
+    name, _, start = address.partition(":")
+    return toy_scene(name).starting_at(start or "door")
 
 
 if __name__ == "__main__":

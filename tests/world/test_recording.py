@@ -12,8 +12,10 @@ from PIL import Image
 
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.film import Film
-from world.recording import VideoRecorder, contact_sheet, save_log, save_png, save_video, save_walk
-from world.types import Frame
+from world.history import History, node_of
+from world.recording import VideoRecorder, contact_sheet, log_header, save_log, save_png, save_video, save_walk
+from world.timeline import NOWHERE
+from world.types import Frame, State
 
 
 def frames(num: int, height: int = 48, width: int = 64) -> list[Frame]:
@@ -122,25 +124,45 @@ def test_a_walk_leaves_video_sheet_and_a_log_that_can_be_walked_again(tmp_path: 
     assert len({step["frame"] for step in steps}) == 3
 
 
+def begun() -> tuple[History, State]:
+    """A walk at its beginning."""
+    history, [state] = History(), ToyWorld().reset([toy_scene()], [0])
+    history.add(state, NOWHERE, node_of(state, None))
+    return history, state
+
+
 def test_a_film_is_encoded_beside_the_walk(tmp_path: Path) -> None:
-    model, scene = ToyWorld(), toy_scene()
-    (state,) = model.reset([scene], [0])
-    film = Film(tmp_path / "film.mp4", model.spec, state)
-    for action in scene.actions[:4]:
+    model, (history, state) = ToyWorld(), begun()
+    film = Film(tmp_path / "film.mp4", log_header(model.spec, state), history, state.frame)
+    for action in state.scene.actions[:4]:
         (state,) = model.step([state], [action])
-        film.add(state, action)
+        history.add(state, history.timeline.here, node_of(state, action))
+        film.add(history, history.timeline.here, state.frame)
+    film.add(History(), 0, state.frame)  # of another scene: the log tells of one walk
     film.finish()
     assert film.wait(30)
     assert film.error is None
-    assert size_and_count(film.path)[1] == film.num_frames == 5
-    lines = [json.loads(line) for line in film.path.with_suffix(".ndjson").read_text().splitlines()]
-    assert [line["action"]["name"] for line in lines[1:]] == [action.name for action in scene.actions[:4]]
+    assert size_and_count(film.path)[1] == film.num_frames == 6
+    header, *steps = [json.loads(line) for line in film.path.with_suffix(".ndjson").read_text().splitlines()]
+    assert header["frame"] == history.nodes[0].picture
+    assert [step["action"]["name"] for step in steps] == [action.name for action in state.scene.actions[:4]]
+
+
+def test_the_log_of_some_places_tells_how_one_came_there() -> None:
+    model, (history, state) = ToyWorld(), begun()
+    for parent, action in ((0, 1), (1, 2), (0, 3), (3, 4), (1, 4)):  # places 1 to 5
+        before, move = history.shelf.state(parent), state.scene.actions[action]
+        (after,) = model.step([before], [move])
+        history.add(after, parent, node_of(after, move))
+    told = [(line["action"]["name"], line["step"], line.get("parent")) for line in history.log([5, 3])]
+    assert told == [("forward", 1, None), ("left", 1, 0), ("right", 2, 1)]
+    assert history.log([0]) == []
 
 
 def test_a_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    (state,) = ToyWorld().reset([toy_scene()], [0])
-    film = Film(tmp_path / "file" / "film.mp4", ToyWorld().spec, state)
+    history, state = begun()
+    film = Film(tmp_path / "file" / "film.mp4", {}, history, state.frame)
     film.finish()
     assert film.wait(30)
     assert isinstance(film.error, OSError)
