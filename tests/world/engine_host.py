@@ -1,9 +1,10 @@
 """An OpenAI-style image engine in a process of its own, as documented or at fault as reported.
 
-python -m tests.world.engine_host PORT_FILE LOG [FAULT]
+python -m tests.world.engine_host PORT_FILE LOG FAULT [CERTIFICATE]
 
 It draws really: the picture that came, moved aside by what the prompt says, with a little noise of the seed. LOG gets
-one JSON line a request. What passes (late, torn, busy) befalls the first request of each key; the rest always.
+one JSON line a request. What passes (late, torn, busy) befalls the first request of each key; the rest always; a fault
+of "" is none. With a CERTIFICATE, a PEM file that holds its key as well, it speaks https.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import email
 import hashlib
 import io
 import json
+import ssl
 import sys
 import threading
 import time
@@ -23,8 +25,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-FAULTS = ("", "late", "torn", "busy", "deaf", "small", "refusing", "down", "wordless")
+FAULTS = ("", "late", "torn", "busy", "deaf", "small", "wide", "refusing", "down", "wordless", "guarded")
 LATE = 2.0  # s
+TOKEN = "s3cret"  # without which a guarded engine does nothing
 
 
 class Engine(BaseHTTPRequestHandler):
@@ -37,10 +40,13 @@ class Engine(BaseHTTPRequestHandler):
     lock = threading.Lock()
 
     def do_GET(self) -> None:
-        self._answer(200, {"object": "list", "data": [{"id": "ByteDance-Seed/BAGEL-7B-MoT", "object": "model"}]})
+        if self._is_known():
+            self._answer(200, {"object": "list", "data": [{"id": "ByteDance-Seed/BAGEL-7B-MoT", "object": "model"}]})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._is_known():
+            return
         asked = self._form(body) if self.path == "/v1/images/edits" else json.loads(body)
         key = self.headers["Idempotency-Key"]
         with self.lock:
@@ -59,6 +65,13 @@ class Engine(BaseHTTPRequestHandler):
             self._answer(200, {"created": 1, "data": [{"b64_json": self._edit(asked)}]}, first)
         else:
             self._answer(200, {"choices": [{"index": 0, "message": self._chat(asked)}]}, first)
+
+    def _is_known(self) -> bool:
+        """Whether the request may be made; if not, it is answered."""
+        if self.fault != "guarded" or self.headers["Authorization"] == f"Bearer {TOKEN}":
+            return True
+        self._answer(401, {"error": "Unauthorized"})
+        return False
 
     def _form(self, body: bytes) -> dict[str, Any]:
         head = f"Content-Type: {self.headers['Content-Type']}\n\n".encode()
@@ -94,6 +107,9 @@ class Engine(BaseHTTPRequestHandler):
         if self.fault != "deaf":
             pixels = np.roll(pixels, shift, axis=1)
         pixels += np.random.default_rng(seed).normal(0, 3, pixels.shape)
+        if self.fault == "wide":
+            margin = size[0] // 2
+            pixels = np.pad(pixels, ((0, 0), (margin, margin), (0, 0)))
         buffer = io.BytesIO()
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, format="PNG")
         return base64.b64encode(buffer.getvalue()).decode()
@@ -115,9 +131,13 @@ class Engine(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port_file, Engine.log, Engine.fault = Path(sys.argv[1]), Path(sys.argv[2]), (*sys.argv[3:], "")[0]
+    port_file, Engine.log, Engine.fault = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     assert Engine.fault in FAULTS
     with ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
+        for certificate in sys.argv[4:]:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         port_file.with_suffix(".new").write_text(str(server.server_address[1]))
         port_file.with_suffix(".new").rename(port_file)
         server.serve_forever()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.world import engine_host
 from tests.world.engine_host import LATE
 from tests.world.toy_world import toy_scene
 from world import models
 from world.doctor import examine
-from world.engine import EngineWorldModel, read_address
+from world.engine import TOKEN, EngineWorldModel, read_address
 from world.errors import LinkError, ModelError
 from world.settings import PRESETS, SamplerConfig
 from world.testing import check_world_model
@@ -33,15 +35,15 @@ FORWARD, LEFT = SCENE.actions[1], SCENE.actions[3]
 class Hosted:
     """An engine's process, its address, and what it was asked."""
 
-    def __init__(self, folder: Path, fault: str) -> None:
+    def __init__(self, folder: Path, fault: str, *certificate: str) -> None:
         folder.mkdir()
         self.log, port = folder / "log", folder / "port"
-        command = [sys.executable, "-m", "tests.world.engine_host", str(port), str(self.log), fault]
+        command = [sys.executable, "-m", "tests.world.engine_host", str(port), str(self.log), fault, *certificate]
         self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
         while not port.exists():
             assert self.process.poll() is None
             time.sleep(0.01)
-        self.address = f"http://127.0.0.1:{port.read_text()}"
+        self.address = f"{'https' if certificate else 'http'}://127.0.0.1:{port.read_text()}"
 
     @property
     def asked(self) -> list[dict[str, Any]]:
@@ -55,8 +57,8 @@ Host = Callable[..., Hosted]
 def host(tmp_path: Path) -> Iterator[Host]:
     hosts: list[Hosted] = []
 
-    def start(fault: str = "") -> Hosted:
-        hosts.append(Hosted(tmp_path / str(len(hosts)), fault))
+    def start(fault: str = "", *certificate: str) -> Hosted:
+        hosts.append(Hosted(tmp_path / str(len(hosts)), fault, *certificate))
         return hosts[-1]
 
     yield start
@@ -156,6 +158,17 @@ def test_a_picture_of_another_size_is_fitted_and_said_once(
     ]
 
 
+def test_of_a_picture_of_other_proportions_the_middle_is_taken(
+    host: Host, opened: Callable[..., EngineWorldModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, truth = opened(host("wide").address), opened(host().address)
+    states = model.reset([SCENE], [1])
+    with caplog.at_level(logging.WARNING):
+        after = model.step(states, [FORWARD])
+    assert after[0].digest() == truth.step(states, [FORWARD])[0].digest()
+    assert "draws 96 x 48 where 48 x 48 was asked for" in caplog.text
+
+
 def test_a_start_whose_sides_are_no_multiple_of_16_is_aligned(
     host: Host, opened: Callable[..., EngineWorldModel]
 ) -> None:
@@ -203,6 +216,52 @@ def test_the_doctor_finds_an_engine_that_ignores_the_prompt(host: Host) -> None:
     sound, deaf = found(""), found("deaf")
     assert sound["words"] == "pass"
     assert deaf["words"] == "fail"
+
+
+def test_a_walk_at_an_engine_that_ignores_the_prompt_shows_it_and_goes_on(
+    host: Host, opened: Callable[..., EngineWorldModel]
+) -> None:
+    model = opened(host("deaf").address)
+    [state] = model.reset([SCENE], [1])
+    ahead, aside = model.step([state] * 2, [FORWARD, LEFT])
+    assert np.array_equal(ahead.frame, aside.frame)  # whatever was said, of one seed
+    [after] = model.step([ahead], [FORWARD])
+    assert not np.array_equal(after.frame, ahead.frame)  # the next step's seed is another
+    assert (after.step, after.pose) == (2, ahead.pose.moved(FORWARD))
+
+
+def test_a_guarded_engine_wants_the_token_with_every_request(
+    host: Host, opened: Callable[..., EngineWorldModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = host("guarded").address
+    with pytest.raises(ModelError, match="/v1/models answered 401: Unauthorized") as caught:
+        opened(address)
+    assert not isinstance(caught.value, LinkError)  # trying again would not help
+    monkeypatch.setenv(TOKEN, engine_host.TOKEN)
+    model = opened(address)
+    assert model.step(model.reset([SCENE], [1]), [FORWARD])[0].step == 1
+    monkeypatch.setenv(TOKEN, "wr0ng")
+    with pytest.raises(ModelError, match="401") as caught:
+        opened(f"{address}?model=bagel").step(model.reset([SCENE], [1]), [FORWARD])
+    assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl: apt-get install openssl")
+def test_an_engine_behind_https_is_believed_where_its_certificate_is_known(
+    host: Host, opened: Callable[..., EngineWorldModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=engine -addext"
+    names = ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make.split(), *names], check=True, capture_output=True)
+    both = tmp_path / "both.pem"
+    both.write_text(key.read_text() + certificate.read_text())
+    address = host("", str(both)).address
+    with pytest.raises(LinkError, match="certificate verify failed"):
+        opened(f"{address}?tries=1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    model = opened(address)
+    assert model.step(model.reset([SCENE], [1]), [FORWARD])[0].step == 1
 
 
 @pytest.mark.parametrize(
