@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
+from rich.markup import escape
 
 from scenes import compare, evaluation_page, library, report
 from scenes.estimates import ALL, Figures
@@ -78,13 +81,13 @@ def evaluate(args: argparse.Namespace) -> None:
     """One model: its table on the terminal, its files in --out."""
     contender = Contender(args.model, args.model, cli.sampler_of(args), args.device)
     console, scenes, task = Console(), load_scenes(args.scenes), task_of(args)
-    with Console(stderr=True).status("") as status, ExitStack() as opened:
+    with telling() as tell, ExitStack() as opened:
         model, frame = load(contender, scenes)
         opened.callback(model.close)
         args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
-        exam = draw(scenes, args.suite, frame, status.update, task)
+        exam = draw(scenes, args.suite, frame, tell, task)
         opened.callback(exam.truth.close)
-        evaluation = examine(contender, model, exam, args.out, status.update)
+        evaluation = examine(contender, model, exam, args.out, tell)
     console.print(report.table(evaluation))
     if evaluation.confusion is not None:
         console.print(report.actions_table(evaluation.confusion))
@@ -102,21 +105,33 @@ def compare_models(args: argparse.Namespace) -> None:
     done = {label: read for label in args.models if (read := _measured_before(label)) is not None}
     contenders = [contender(label, args.device) for label in args.models if label not in done]
     scenes, task, exam = load_scenes(args.scenes), task_of(args), None
-    with Console(stderr=True).status("") as status, ExitStack() as opened:
+    with telling() as tell, ExitStack() as opened:
         for c in contenders:
             model, frame = load(c, scenes)
             with closing(model):
                 compare.need_one_trial([*done.values()], trial_of(scenes, args.suite, frame, task))
                 if exam is None:
                     args.out.mkdir(parents=True, exist_ok=True)
-                    exam = draw(scenes, args.suite, frame, status.update, task)
+                    exam = draw(scenes, args.suite, frame, tell, task)
                     opened.callback(exam.truth.close)
-                done[c.label] = examine(c, model, exam, args.out / folder_name(c.label), status.update)
+                done[c.label] = examine(c, model, exam, args.out / folder_name(c.label), tell)
     evaluations = [done[label] for label in args.models]
     compare.need_one_trial(evaluations, evaluations[0].trial)
     console = Console()
     console.print(compare.table(evaluations))
     console.print(*compare.save(args.out, evaluations), sep="\n", soft_wrap=True)
+
+
+@contextmanager
+def telling() -> Iterator[Tell]:
+    """Says on stderr what is being done: in place on a terminal, elsewhere (a CI's log) a line each, with the time."""
+    console, begun = Console(stderr=True), time.monotonic()
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda text: status.update(escape(text))
+    else:
+        lines = partial(console.print, soft_wrap=True, markup=False, highlight=False)
+        yield lambda text: lines(f"{time.monotonic() - begun:.0f} s: {text}")
 
 
 def _measured_before(label: str) -> Evaluation | None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from scenes.__main__ import main
 from scenes.library import load_scene
+from world import models
 
 
 def test_list_shows_every_scene(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +74,20 @@ def test_a_picture_cannot_be_drawn_anew(tmp_path: Path, capsys: pytest.CaptureFi
     Image.fromarray(load_scene("studio").starts[0].frame).save(tmp_path / "photo.png")
     assert main(["render", "--scene", str(tmp_path / "photo.png"), "--out", str(tmp_path / "x.png")]) == 2
     assert "picture" in capsys.readouterr().err
+
+
+def test_without_a_terminal_every_stage_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(models.MODELS, "toy", "tests.scenes.test_run:load_toy")
+    photo, out = tmp_path / "photo.png", tmp_path / "out"
+    Image.fromarray(load_scene("studio").starts[0].frame).save(photo)
+    flags = ["--model", "toy", "--scenes", str(photo), "--suite", "guard", "--out", str(out)]
+    assert main(["evaluate", *flags]) == 0
+    said = capsys.readouterr()
+    stages = [line.partition(" s: ")[2] for line in said.err.splitlines()]
+    assert stages[-3:] == ["copying the last frame", "toy: closed ways", "toy: objects out of sight, speed"]
+    assert "evaluation.html shows it all" in said.out
 
 
 def test_two_folders_that_evaluate_filled_are_compared_without_measuring(
