@@ -89,12 +89,12 @@ def train(
     c: AutoencoderTraining,
     device: str,
     seed: int,
-    start: tuple[Autoencoder, Dreams, Dreams] | None = None,
+    start: tuple[Autoencoder, Dreams, Dreams | None] | None = None,
 ) -> tuple[Autoencoder, dict[str, float]]:
     """The averaged autoencoder in float32, its latents scaled to zero mean and unit spread, and its figures.
 
     With `start`, an autoencoder and what a world dreams along some of `walks` and along the held-out ones, only its
-    decoder is trained further; its latents and their scale stay.
+    decoder is trained further; its latents and their scale stay. The latter dreams are measured: None where others do.
     """
     torch.manual_seed(seed)  # one start for the whole team, then draws of its own for each
     cuda = device.startswith("cuda")
@@ -139,7 +139,7 @@ def train(
         averaged.load_state_dict(kept | optimizer.ema_state())
         figures.clear()
         figures.update(measure(averaged, held_out))
-        if start is not None:
+        if start is not None and start[2] is not None:
             figures.update(_measure_dreams(averaged, start[2]))
         atomic_write_text(runs.out / "autoencoder.json", json.dumps({"step": step} | figures, indent=2) + "\n")
         sheet(averaged, held_out, runs.out / "autoencoder.png")

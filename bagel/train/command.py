@@ -71,7 +71,8 @@ def decoder(args: argparse.Namespace) -> int:
         c = ae_training.AutoencoderTraining(optimizer=gentle, **batch)
         runs, config = _run_config(args, began, "decoder", team), checkpoint.config.autoencoder
         dreamer = BagelWorldModel(load(_source(args), device), args.out.name)
-        start = checkpoint.autoencoder, dreams(dreamer, walks, _DREAMT), dreams(dreamer, held_out, _DREAMT)
+        measured = dreams(dreamer, held_out, _DREAMT) if team.first else None
+        start = checkpoint.autoencoder, dreams(dreamer, walks, _DREAMT), measured
         ae, figures = ae_training.train(config, walks, held_out, runs, c, device, args.seed, start)
         if team.first:
             save(dataclasses.replace(checkpoint, autoencoder=ae.cpu()), args.out, "float16")
@@ -191,7 +192,8 @@ def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks
     part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
     first = args.seed * 10**6 + team.rank * part
     train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
-    held_out = data.DataConfig(scenes, 8 * len(scenes), first_seed=data.HELD_OUT, world=args.world)
+    once = tuple(dict.fromkeys(scenes))  # learnt from more often than others, but measured alike
+    held_out = data.DataConfig(once, 8 * len(once), first_seed=data.HELD_OUT, world=args.world)
     return (
         data.generate(train, root / "train", workers),
         data.generate(held_out, root / "held_out", workers),

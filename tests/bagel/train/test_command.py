@@ -1,9 +1,12 @@
 """From nothing to a checkpoint that walks: the real commands on the real simulator, at toy size."""
 
+import argparse
 import csv
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,11 @@ from safetensors.torch import load_file
 from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.model import Bagel
+from bagel.train import command
 from bagel.train.autoencoder import AutoencoderTraining, decoder_loss, strengths
-from bagel.train.data import HELD_OUT, DataConfig, generate
+from bagel.train.data import HELD_OUT, DataConfig, Walks, generate
 from bagel.train.dreams import dreams, leading, walked
+from bagel.train.parallel import Team
 from bagel.vae import Autoencoder, to_bytes
 from bagel.weights import Checkpoint, build
 from bagel.world_model import BagelWorldModel
@@ -59,6 +64,30 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     figures = json.loads((out / "run" / "decoder" / "autoencoder.json").read_text())
     assert figures["step"] == 3
     assert {"psnr tabletop", "psnr dreamt", "sharpness dreamt"} <= figures.keys()
+
+
+def test_of_a_team_the_first_alone_dreams_what_it_measures(
+    smaller: Path, episodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = ["--from", str(episodes), "--out", str(tmp_path / "model"), "--minutes", "5", "--max-steps", "1"]
+    shared += ["--batch", "2", "--device", "cpu"]
+    assert main(["train", "ae", *shared, "--config", str(smaller)]) == 0
+    along: list[Walks] = []
+    monkeypatch.setattr(command, "dreams", lambda *a: (along.append(a[1]), dreams(*a))[1])
+    for rank, count in ((1, 1), (0, 1 + 2)):
+        monkeypatch.setattr(command, "joined", partial(nullcontext, Team(rank)))
+        assert main(["train", "decoder", *shared]) == 0
+        assert len(along) == count
+        assert (tmp_path / "model" / "run" / "decoder" / "autoencoder.json").exists() == (rank == 0)
+
+
+def test_a_place_that_is_learnt_from_twice_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[DataConfig] = []
+    monkeypatch.setattr(command.data, "generate", lambda config, *_: drawn.append(config))
+    asked = {"scenes": ["tabletop", "tabletop"], "walks": 2, "workers": 1, "seed": 0, "world": "sim", "said": 0.0}
+    command._drawn(argparse.Namespace(**asked), Team(), tmp_path)
+    learnt, measured = drawn
+    assert (learnt.scenes, measured.scenes, measured.num_walks) == (("tabletop", "tabletop"), ("tabletop",), 8)
 
 
 @pytest.mark.gl
