@@ -69,7 +69,8 @@ def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
         stopped = bumped(before, action, state.pose)
         longest = max(longest, state, key=lambda s: len(s.frames))
     whole = _part("whole step", seconds[WARM_UP:])
-    parts, plain = _parts(model, longest, max(5, num_steps // 2))
+    anchor = model.walk.anchor if model.walk.knows(scene.called) else 0.0
+    parts, plain = _parts(model, longest, max(5, num_steps // 2), anchor > 0)
     settings = {
         "model": model.spec.model,
         "device": model.spec.device,
@@ -78,7 +79,7 @@ def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
         "torch": torch.__version__,
         "evaluations": model.sampler.num_timesteps - 1,
         "pictures in context": f"1 to {history}",
-        "anchor": model.walk.anchor if model.walk.knows(scene.called) else 0.0,
+        "anchor": anchor,
     }
     by_name = {part.name: part.median for part in parts}
     again = by_name["prefill, newest picture and words"]
@@ -90,8 +91,8 @@ def measure(model: BagelWorldModel, scene: Scene, num_steps: int = 40) -> Bench:
 
 
 @torch.inference_mode()
-def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part], dict[str, Part]]:
-    """The parts of the step after `state`, and the plain ways of two of them."""
+def _parts(model: BagelWorldModel, state: State, runs: int, held: bool) -> tuple[list[Part], dict[str, Part]]:
+    """The parts of the step after `state`, `held` by words alone or not, and the plain ways of two of them."""
     c = model.checkpoint
     markers, grid = c.tokenizer.image_markers, grid_of(c, state.frame.shape[:2])
     tokens = [torch.from_numpy(memory).float() for memory in state.memory]
@@ -104,23 +105,25 @@ def _parts(model: BagelWorldModel, state: State, runs: int) -> tuple[list[Part],
 
     past = prefill(c.model, markers, [EMPTY], [[block for pair in pairs[:-1] for block in pair]])[0]
     context = read(past, len(pairs) - 1)
-    alone = prefill(c.model, markers, [EMPTY], [[words[-1]]])[0]
     velocity = Velocity(c.model, markers, [context], grid)
-    both = Velocity(c.model, markers, [context, alone], grid)
     noise, t = torch.randn(1, *tokens[0].shape, device=c.model.device), torch.tensor(0.7)
     pixels = torch.zeros(1, 3, *state.frame.shape[:2], device=c.model.device)
     patch = c.config.latent_patch_size
-    parts = [
-        _time(model, "prefill, newest picture and words", runs, lambda: read(past, len(pairs) - 1)),
-        _time(model, "lay out the context", runs, lambda: Velocity(c.model, markers, [context], grid)),
-        _time(model, "one evaluation", runs, lambda: velocity(noise, t)),
-        _time(model, "one evaluation, held by words alone", runs, lambda: both(noise.repeat(2, 1, 1), t)),
-        _time(model, "decode", runs, lambda: decode_tokens(c, noise, grid)),
-        _time(model, "encode (start pictures only)", runs, lambda: patchify(encode_latent(c, pixels), patch)),
-    ]
+    calls: dict[str, Callable[[], object]] = {
+        "prefill, newest picture and words": lambda: read(past, len(pairs) - 1),
+        "lay out the context": lambda: Velocity(c.model, markers, [context], grid),
+        "one evaluation": lambda: velocity(noise, t),
+    }
+    if held:
+        alone = prefill(c.model, markers, [EMPTY], [[words[-1]]])[0]
+        both = Velocity(c.model, markers, [context, alone], grid)
+        calls["one evaluation, held by words alone"] = lambda: both(noise.repeat(2, 1, 1), t)
+    calls["decode"] = lambda: decode_tokens(c, noise, grid)
+    calls["encode (start pictures only)"] = lambda: patchify(encode_latent(c, pixels), patch)
+    parts = [_time(model, name, runs, call) for name, call in calls.items()]
     plain = {"past": _time(model, "past", runs, lambda: read(EMPTY, 0))}
     c.autoencoder.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-    plain["decode"] = _time(model, "decode", runs, lambda: decode_tokens(c, noise, grid))
+    plain["decode"] = _time(model, "decode", runs, calls["decode"])
     c.autoencoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return parts, plain
 

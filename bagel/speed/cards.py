@@ -6,9 +6,11 @@ C branches of guidance, B pictures, N latent tokens, P numbers of a token.
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import signal
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -151,6 +153,7 @@ def _apart(trial: Trial, way: str) -> Iterator[_Found | str]:
 def _try(trial: Trial, way: str, connection: Connection) -> None:
     """A process's life: divide the model, then measure size by size. It and its mates are one group of processes."""
     os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     crew: Crew[Checkpoint] | str = "no time left"
     if time.time() < trial.deadline:
         try:
@@ -165,6 +168,13 @@ def _try(trial: Trial, way: str, connection: Connection) -> None:
             connection.send(crew.run(_measure, size, trial.sampler, trial.deadline))
         except Exception as error:  # noqa: BLE001 - as above
             connection.send(_in_a_line(error))
+
+
+def _end_with_parent() -> None:
+    """Ends this group of processes once the bench has ended, even where it was killed: cards must not stay taken."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)
 
 
 def _in_a_line(error: Exception) -> str:

@@ -1,10 +1,12 @@
 """The bench: every measure runs on a small model, prints for people and for machines, and refuses what it cannot do."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bagel import bench
 from bagel.__main__ import main
 from bagel.config import RELEASE
 from bagel.generate import grid_of
@@ -14,6 +16,9 @@ from bagel.speed.exactness import compare_precisions
 from bagel.speed.frame import evaluation_operations
 from bagel.speed.random import config_of, random_checkpoint, write_random
 from bagel.weights import Checkpoint, load
+from bagel.world_model import BagelWorldModel
+from tests.world.toy_world import toy_scene
+from world.settings import PRESETS
 
 
 def measured(golden: Path, capsys: pytest.CaptureFixture[str], *more: str):
@@ -29,6 +34,17 @@ def test_a_frame_is_split_into_its_parts(golden: Path, capsys: pytest.CaptureFix
     assert found["p50"] <= found["p99"]
     assert 0 < found["share"] < 1
     assert found["settings"]["size"] == "64x64"
+
+
+@pytest.mark.parametrize("anchor", [0.0, 0.3])
+def test_a_walk_is_timed_held_by_words_alone_where_it_is_held_so(checkpoint: Checkpoint, anchor: float) -> None:
+    scene = replace(toy_scene(), simulated=True)
+    aims = "{scene} {aim}: {action}"
+    walk = replace(checkpoint.config.walk, history=2, prompt=aims, scenes=(scene.called,), anchor=anchor)
+    model = BagelWorldModel(replace(checkpoint, config=replace(checkpoint.config, walk=walk)), "toy", PRESETS["fast"])
+    found = bench.measure(model, scene, 2)
+    held = [part.name for part in found.parts if "held by words alone" in part.name]
+    assert (len(held), found.settings["anchor"]) == (anchor > 0, anchor)
 
 
 def test_precisions_are_compared_on_the_same_inputs(golden: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,16 @@
 """The tables of BENCHMARKS.md: every row comes, one that fails says why, and the rest go on."""
 
+import fcntl
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -63,6 +68,63 @@ def dies(what: object, device: str | None, how: Loading) -> Any:
 def test_a_way_whose_process_dies_is_a_row_that_says_so(golden: Path) -> None:
     trial = Trial(config_of(str(golden)), dies, Loading(devices=("cpu",)), ((32, 32),), SamplerConfig(), math.inf)
     assert [row.problem for row in compare_cards(trial, ["one:1", "tensor:2"])] == ["its process died"]
+
+
+def begins_and_stays(what: Path, device: str | None, how: Loading) -> Any:
+    """A model whose process, once it is there, never comes to an end; until then it has the file locked."""
+    with what.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        print(os.getpid(), file=file, flush=True)
+        time.sleep(600)
+
+
+BENCH = """
+import math, sys
+from pathlib import Path
+from bagel.placement import Loading
+from bagel.speed.cards import Trial, compare_cards
+from tests.bagel.test_tables import begins_and_stays
+from world.settings import SamplerConfig
+
+if __name__ == "__main__":
+    how = Loading(devices=("cpu",))
+    list(compare_cards(Trial(Path(sys.argv[1]), begins_and_stays, how, ((32, 32),), SamplerConfig(), math.inf)))
+"""
+
+
+def test_a_bench_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    script, held = tmp_path / "bench.py", tmp_path / "held"
+    script.write_text(BENCH)
+    held.touch()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    bench = subprocess.Popen([sys.executable, str(script), str(held)], env=environment)
+    try:
+        until(lambda: held.read_text().endswith("\n"))
+    finally:
+        bench.kill()
+        bench.wait()
+    with held.open() as file:
+        try:
+            until(lambda: is_free(file))
+        except AssertionError:
+            os.kill(int(file.read()), signal.SIGKILL)
+            raise
+
+
+def is_free(file: IO[str]) -> bool:
+    """Whether nobody else has it locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
