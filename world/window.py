@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from typing import TypeAlias
@@ -31,17 +32,24 @@ DIM: Color = (139, 146, 160)
 ACCENT: Color = (232, 176, 92)  # the crust of a bagel
 ALARM: Color = (232, 93, 88)
 
+_log = logging.getLogger(__name__)
 
-def open_window(size: tuple[int, int], title: str) -> pygame.Surface:
-    """A resizable window, `size` in pixels or what the screen has. Raises WorldError where no display can be opened."""
+
+def open_window(size: tuple[int, int], title: str, unseen: bool = False) -> pygame.Surface:
+    """A resizable window, `size` in pixels or what the screen has.
+
+    Raises WorldError where no display can be opened; with `unseen` SDL may draw where nobody can look, which is logged.
+    """
     os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels on HiDPI screens
     os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")  # else SDL's OpenGL bars MuJoCo's from the same thread
     try:
         pygame.display.init()
         driver = pygame.display.get_driver()
         if driver in ("dummy", "offscreen") and driver != os.environ.get("SDL_VIDEODRIVER"):
-            pygame.display.quit()
-            raise pygame.error("the display does not answer")  # SDL would draw where nobody can look
+            if not unseen:
+                pygame.display.quit()
+                raise pygame.error("the display does not answer")  # SDL would draw where nobody can look
+            _log.warning("the display does not answer: the window is drawn where nobody can look (SDL's %s)", driver)
         pygame.display.set_icon(_icon())
         screen_w, screen_h = pygame.display.get_desktop_sizes()[0]
         size = (min(size[0], round(0.97 * screen_w)), min(size[1], round(0.9 * screen_h)))  # title and task bars
@@ -146,7 +154,7 @@ def card(surface: pygame.Surface, box: Rect, title: str, message: str, hint: str
 
 
 class FrameWindow:
-    """A window that shows frames and nothing else: Gymnasium's "human" rendering."""
+    """A window that shows frames and nothing else: Gymnasium's "human" rendering, also where there is no display."""
 
     def __init__(self, title: str, fps: float, side: int = 512) -> None:
         self._title, self._fps, self._side = title, fps, side
@@ -158,7 +166,8 @@ class FrameWindow:
         if self._surface is None:
             height, width = frame.shape[:2]
             scale = max(1.0, self._side / min(height, width))
-            self._surface = open_window((round(width * scale), round(height * scale)), self._title)
+            size = round(width * scale), round(height * scale)
+            self._surface = open_window(size, self._title, unseen=True)
         pygame.event.pump()
         self._surface = pygame.display.get_surface() or self._surface
         rect = fitting((frame.shape[1], frame.shape[0]), self._surface.get_rect())

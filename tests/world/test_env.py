@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -145,3 +147,34 @@ except Exception as error:  # found, and refused for its scene
     assert type(error).__name__ == "SceneError", error
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+CHECKED = """
+import gymnasium
+from gymnasium.utils.env_checker import check_env
+from tests.world.toy_world import toy_scene
+from world import models
+from world.errors import WorldError
+from world.window import open_window
+
+models.MODELS["toy"] = "tests.world.test_env:load_toy"
+for name, scene in ("Walk", toy_scene()), ("RotateObject", toy_scene()):
+    env = gymnasium.make(f"BagelWorld/{name}-v0", model="toy", scene=scene)
+    check_env(env.unwrapped)
+    env.close()
+try:
+    open_window((64, 64), "play.py")
+except WorldError as error:
+    print(error)
+"""
+
+
+def test_human_rendering_needs_no_display_as_gymnasiums_own_does_not() -> None:
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "error", "-c", CHECKED]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "set DISPLAY" in done.stdout  # play.py refuses
+    assert "drawn where nobody can look" in done.stderr
