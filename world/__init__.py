@@ -8,7 +8,9 @@ _MAX_STEPS = {"Explore": 100, "ReachGoal": 60, "FindObject": 60, "RotateObject":
 TASK_IDS = {task: f"BagelWorld/{task}-v0" for task in _MAX_STEPS}
 
 if ENV_ID not in gymnasium.registry:
-    gymnasium.register(ENV_ID, entry_point="world.env:BagelWorldEnv")
+    gymnasium.register(
+        ENV_ID, entry_point="world.env:BagelWorldEnv", vector_entry_point="world.vector_env:WalkVectorEnv"
+    )
     for _task, _id in TASK_IDS.items():
         gymnasium.register(
             _id,

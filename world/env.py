@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from world.episodes import Episode, Episodes, Outcome
+from world.goals import Goal
 from world.models import load, load_scene
-from world.moves import ActionType, Choice, action_space, to_action
+from world.moves import ActionType, action_space, to_action
 from world.settings import SamplerConfig
 from world.types import Action, Frame, Scene, State, WorldModel
 
@@ -18,12 +21,59 @@ if TYPE_CHECKING:
     from world.window import FrameWindow
 
 
+class Walks:
+    """Walks without a goal, as episodes: the reward is 0, and nothing ends them. The verbs are those of `Episodes`."""
+
+    def __init__(self, model: WorldModel, action_type: ActionType) -> None:
+        self.model = model
+        self._action_type: ActionType = action_type
+
+    def begin(
+        self, scenes: Sequence[Scene], rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
+    ) -> list[Episode]:
+        """One walk a scene, from a start drawn by its generator, or from the one named by options["start"]."""
+        chosen = dict(options or {})
+        if unknown := chosen.keys() - {"start"}:
+            raise ValueError(f"unknown reset options {sorted(unknown)}: there is only 'start'")
+        drawn = [scene.starts[int(rng.integers(len(scene.starts)))] for scene, rng in zip(scenes, rngs, strict=True)]
+        seeds = [int(rng.integers(2**31)) for rng in rngs]
+        starts = [chosen.get("start", start) for start in drawn]
+        begun = self.model.reset([s.starting_at(start) for s, start in zip(scenes, starts, strict=True)], seeds)
+        return [Episode(state, Goal()) for state in begun]
+
+    def step(self, episodes: Sequence[Episode], actions: Sequence[Action]) -> Outcome:
+        """The walks after one action each. One step of the model."""
+        after = self.model.step([episode.state for episode in episodes], actions)
+        walked = [Episode(state, Goal(), action.text) for state, action in zip(after, actions, strict=True)]
+        return Outcome(walked, np.zeros(len(walked)), np.zeros(len(walked), bool))
+
+    def actions(self, scene: Scene) -> spaces.Space[Any]:
+        """What may be chosen in `scene`."""
+        return action_space(self._action_type, scene, self.model.spec)
+
+    def space(self, scene: Scene) -> spaces.Space[Any]:
+        """What is observed in `scene`: the frame."""
+        return spaces.Box(0, 255, self.model.reset([scene], [0])[0].frame.shape, np.uint8)
+
+    def observation(self, episode: Episode) -> Frame:
+        """The frame; a copy: what callers write into it must not reach the state."""
+        return np.array(episode.state.frame)
+
+    def info(self, episode: Episode) -> dict[str, Any]:
+        """Pose, step and words of the last action."""
+        return {"pose": asdict(episode.state.pose), "step": episode.state.step, "action": episode.words}
+
+    def close(self) -> None:
+        """Nothing was opened here."""
+
+
 class WorldEnv(gymnasium.Env[Any, Any]):
-    """What all environments over one world share: the world and its scene, the window, and what actions mean.
+    """What all environments over one world share: the world and its scene, the window, and how a step is made.
 
     model: an address for `world.models.load` or a WorldModel. A given model stays open at `close`; hand it to this
         class rather than to `gymnasium.make`, which copies its arguments.
     scene: an address for `world.models.load_scene`, or a Scene.
+    episodes_in: makes what the environment is about, in the opened world.
     sampler: how a model loaded here samples; None means its own default.
 
     Raises WorldError when the model or the scene cannot be had, ValueError for a wrong argument.
@@ -35,7 +85,7 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         self,
         model: str | WorldModel,
         scene: str | Scene,
-        action_type: ActionType,
+        episodes_in: Callable[[WorldModel], Episodes | Walks],
         sampler: SamplerConfig | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -45,13 +95,37 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         self.model = load(model, sampler=sampler) if isinstance(model, str) else model
         self._owns_model = isinstance(model, str)
         self.render_mode = render_mode
-        self.state: State | None = None  # None before the first reset
+        self.episodes = episodes_in(self.model)
+        self.episode: Episode | None = None  # None before the first reset
         self._window: FrameWindow | None = None
-        self.action_space = action_space(action_type, self.scene, self.model.spec)
+        self.action_space = self.episodes.actions(self.scene)
+        self.observation_space = self.episodes.space(self.scene)
+
+    @property
+    def state(self) -> State | None:
+        """Where the episode is; None before the first reset."""
+        return None if self.episode is None else self.episode.state
 
     def action_of(self, action: Any) -> Action:
         """What `action` means here. Raises ValueError where it means nothing."""
         return to_action(action, self.action_space, self.scene)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode drawn by the seed, or as the options say."""
+        super().reset(seed=seed)
+        (self.episode,) = self.episodes.begin([self.scene], [self.np_random], options)
+        self._show()
+        return self.episodes.observation(self.episode), self.episodes.info(self.episode)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One action of the space."""
+        if self.episode is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        outcome = self.episodes.step([self.episode], [self.action_of(action)])
+        (self.episode,) = outcome.episodes
+        self._show()
+        told = self.episodes.observation(self.episode), float(outcome.rewards[0]), bool(outcome.done[0])
+        return *told, False, self.episodes.info(self.episode)
 
     def render(self) -> Frame | None:  # pyright: ignore[reportIncompatibleMethodOverride] (Gymnasium's generic is wider)
         """The frame for "rgb_array"; for "human" the window is kept up to date by reset and step."""
@@ -63,7 +137,8 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         return None
 
     def close(self) -> None:
-        """Closes the window, and the model if it was loaded here."""
+        """Closes the window, and what was loaded here."""
+        self.episodes.close()
         if self._window is not None:
             self._window.close()
             self._window = None
@@ -103,34 +178,4 @@ class BagelWorldEnv(WorldEnv):
         sampler: SamplerConfig | None = None,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(model, scene, action_type, sampler, render_mode)
-        shape = self.model.reset([self.scene], [0])[0].frame.shape
-        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
-        """Begins a walk at a start drawn by the seed, or at the one named by options["start"]."""
-        super().reset(seed=seed)
-        options = options or {}
-        if unknown := options.keys() - {"start"}:
-            raise ValueError(f"unknown reset options {sorted(unknown)}: there is only 'start'")
-        drawn = self.scene.starts[int(self.np_random.integers(len(self.scene.starts)))]
-        state_seed = int(self.np_random.integers(2**31))
-        scene = self.scene.starting_at(options.get("start", drawn))
-        (self.state,) = self.model.reset([scene], [state_seed])
-        self._show()
-        return self._observation(self.state), self._info(self.state, "")
-
-    def step(self, action: Choice) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        """One action: its number in `scene.actions`, or its words where action_type is "text"."""
-        if self.state is None:
-            raise gymnasium.error.ResetNeeded("call reset before step")
-        move = self.action_of(action)
-        (self.state,) = self.model.step([self.state], [move])
-        self._show()
-        return self._observation(self.state), 0.0, False, False, self._info(self.state, move.text)
-
-    def _observation(self, state: State) -> Frame:
-        return np.array(state.frame)  # a copy: what callers write into it must not reach the state
-
-    def _info(self, state: State, words: str) -> dict[str, Any]:
-        return {"pose": asdict(state.pose), "step": state.step, "action": words}
+        super().__init__(model, scene, lambda opened: Walks(opened, action_type), sampler, render_mode)

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from world import models, tasks
 from world.goals import Goal, Goals, Thing, distance
 from world.looks import Judge, Looks, Pixels, Remembered
-from world.moves import MAX_TEXT, TEXT_CHARACTERS
+from world.moves import MAX_TEXT, TEXT_CHARACTERS, action_space
 from world.places import Draw, Places
 from world.rewards import AtLeast, Flags, Values
 from world.tasks import PIXELS, TaskSettings
@@ -101,6 +101,10 @@ class Episodes:
         if not isinstance(ending, AtLeast):
             raise ValueError(f"{self.settings.task} judged by {self.settings.way} compares nothing with a threshold")
         return ending.measure(states)
+
+    def actions(self, scene: Scene) -> spaces.Space[Any]:
+        """What may be chosen in `scene`."""
+        return action_space(self.settings.action_type, scene, self.model.spec)
 
     def space(self, scene: Scene) -> spaces.Space[Any]:
         """What is observed in `scene`; raises ValueError where it has nothing for the task."""

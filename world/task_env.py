@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
-
 from world.env import WorldEnv
-from world.episodes import Episode, Episodes
+from world.episodes import Episodes
 from world.tasks import TaskSettings
 from world.types import Scene, WorldModel
 
@@ -30,34 +28,7 @@ class TaskEnv(WorldEnv):
         **settings: Any,
     ) -> None:
         asked = settings_of(settings)
-        super().__init__(model, scene, asked.action_type, render_mode=render_mode)
-        self.episodes = Episodes(self.model, asked)
-        self.episode: Episode | None = None
-        self.observation_space = self.episodes.space(self.scene)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode drawn by the seed, or as the options say."""
-        super().reset(seed=seed)
-        (self.episode,) = self.episodes.begin([self.scene], [self.np_random], options)
-        self.state = self.episode.state
-        self._show()
-        return self.episodes.observation(self.episode), self.episodes.info(self.episode)
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One action of the space."""
-        if self.episode is None:
-            raise gymnasium.error.ResetNeeded("call reset before step")
-        outcome = self.episodes.step([self.episode], [self.action_of(action)])
-        (self.episode,) = outcome.episodes
-        self.state = self.episode.state
-        self._show()
-        told = self.episodes.observation(self.episode), float(outcome.rewards[0]), bool(outcome.done[0])
-        return *told, False, self.episodes.info(self.episode)
-
-    def close(self) -> None:
-        """Closes the window, and what was loaded here."""
-        self.episodes.close()
-        super().close()
+        super().__init__(model, scene, lambda opened: Episodes(opened, asked), render_mode=render_mode)
 
 
 def settings_of(given: dict[str, Any]) -> TaskSettings:

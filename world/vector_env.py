@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -12,68 +13,83 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from numpy.typing import NDArray
 
+from world.env import Walks
 from world.episodes import Episode, Episodes
 from world.models import load, load_scene
-from world.moves import action_space, to_action
+from world.moves import ActionType, to_action
+from world.settings import SamplerConfig
 from world.task_env import settings_of
 from world.types import Frame, Scene, WorldModel
 
 Step = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
-class TaskVectorEnv(VectorEnv[Any, Any, Any]):
-    """Row i with seed s plays the very episodes that `TaskEnv` plays with seed s + i. (BAGEL rounds rows of a batch
-    together: its pictures may differ by a grey level or two, of 255, from those of a row alone. The simulator's never.)
+@dataclass(frozen=True)
+class Rows:
+    """How many episodes share a batch, and how they begin anew.
 
     autoreset_mode: Gymnasium's NEXT_STEP (a row that has ended is begun anew by the next step, whose action it
         ignores), SAME_STEP (at once; the last observation and info come as infos["final_obs"] and ["final_info"]) or
         DISABLED (by `reset(options={"reset_mask": bool [N]})`).
+    max_episode_steps: rows are truncated there.
+    Raises ValueError naming what is wrong.
+    """
+
+    num_envs: int = 1
+    max_episode_steps: int | None = None
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP
+    render_mode: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {self.num_envs}")
+        if self.max_episode_steps is not None and self.max_episode_steps < 1:
+            raise ValueError(f"max_episode_steps must be at least 1, got {self.max_episode_steps}")
+        if self.render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is rgb_array or None, got {self.render_mode!r}")
+
+
+class WorldVectorEnv(VectorEnv[Any, Any, Any]):
+    """Row i with seed s plays the very episodes that the single environment plays with seed s + i. (BAGEL rounds rows of
+    a batch together: its pictures may differ by a grey level or two, of 255, from those of a row alone. The simulator's
+    never.)
+
     scene: one for all rows, or several that rows take in turn; their vocabularies must agree where actions are
         discrete, their pictures must have one size.
-    max_episode_steps: rows are truncated there. settings: the fields of `world.tasks.TaskSettings`.
+    model, episodes_in, sampler: as in `world.env.WorldEnv`.
     Raises WorldError when the model or a scene cannot be had, ValueError for a wrong argument.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 6}  # noqa: RUF012 (Gymnasium's own form)
+    closed = True  # until there is something to close: older Gymnasiums close what was never made
 
     def __init__(
         self,
-        num_envs: int = 1,
-        model: str | WorldModel = "tiny",
-        scene: str | Scene | Sequence[str | Scene] = "gallery",
-        max_episode_steps: int | None = None,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        **settings: Any,
+        rows: Rows,
+        model: str | WorldModel,
+        scene: str | Scene | Sequence[str | Scene],
+        episodes_in: Callable[[WorldModel], Episodes | Walks],
+        sampler: SamplerConfig | None = None,
     ) -> None:
-        self.closed = True  # until there is something to close: older Gymnasiums close what was never made
-        self.render_mode = settings.pop("render_mode", None)
-        if self.render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode is rgb_array or None, got {self.render_mode!r}")
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
-        asked = settings_of(settings)
         scenes = [scene] if isinstance(scene, str | Scene) else list(scene)
         if not scenes:
             raise ValueError("scene names one scene, or several for the rows to take in turn: got none")
         loaded = [load_scene(s) if isinstance(s, str) else s for s in scenes]
-        self.autoreset_mode = _mode(autoreset_mode)
+        self.autoreset_mode = _mode(rows.autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.num_envs, self.max_episode_steps = num_envs, max_episode_steps
-        self.scenes = [loaded[i % len(loaded)] for i in range(num_envs)]
-        self.model = load(model) if isinstance(model, str) else model
+        self.render_mode = rows.render_mode
+        self.num_envs, self.max_episode_steps = rows.num_envs, rows.max_episode_steps
+        self.scenes = [loaded[i % len(loaded)] for i in range(self.num_envs)]
+        self.model = load(model, sampler=sampler) if isinstance(model, str) else model
         self._owns_model = isinstance(model, str)
-        self.episodes = Episodes(self.model, asked)
-        self.single_action_space = _shared(
-            "actions", {s.name: action_space(asked.action_type, s, self.model.spec) for s in loaded}
-        )
+        self.episodes = episodes_in(self.model)
+        self.single_action_space = _shared("actions", {s.name: self.episodes.actions(s) for s in loaded})
         self.single_observation_space = _shared("observations", {s.name: self.episodes.space(s) for s in loaded})
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._rngs: list[np.random.Generator] = [seeding.np_random(None)[0] for _ in range(num_envs)]
-        self._rows: list[Episode | None] = [None] * num_envs
-        self._ended = np.zeros(num_envs, bool)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self._rngs: list[np.random.Generator] = [seeding.np_random(None)[0] for _ in range(self.num_envs)]
+        self._rows: list[Episode | None] = [None] * self.num_envs
+        self._ended = np.zeros(self.num_envs, bool)
         self.closed = False
 
     def reset(
@@ -162,6 +178,41 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         for i in rows:
             infos = self._add_info(infos, self.episodes.info(self._row(i)), i)
         return infos
+
+
+class WalkVectorEnv(WorldVectorEnv):
+    """Many walks: `world.env.BagelWorldEnv` in rows. rows: the fields of `Rows`."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        model: str | WorldModel = "tiny",
+        scene: str | Scene | Sequence[str | Scene] = "studio",
+        action_type: ActionType = "discrete",
+        sampler: SamplerConfig | None = None,
+        **rows: Any,
+    ) -> None:
+        super().__init__(Rows(num_envs, **rows), model, scene, lambda opened: Walks(opened, action_type), sampler)
+
+
+class TaskVectorEnv(WorldVectorEnv):
+    """Many episodes of a task: `world.task_env.TaskEnv` in rows.
+
+    max_episode_steps, autoreset_mode: as in `Rows`. settings: the fields of `world.tasks.TaskSettings`.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        model: str | WorldModel = "tiny",
+        scene: str | Scene | Sequence[str | Scene] = "gallery",
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **settings: Any,
+    ) -> None:
+        rows = Rows(num_envs, max_episode_steps, autoreset_mode, settings.pop("render_mode", None))
+        asked = settings_of(settings)
+        super().__init__(rows, model, scene, lambda opened: Episodes(opened, asked))
 
 
 def _mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -7,12 +7,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 
 import world
 from tests.world.toy_world import SIZE, ToyWorld, toy_scene
+from world import models
 from world.task_env import TaskEnv
 from world.types import Action, Scene, State
-from world.vector_env import TaskVectorEnv
+from world.vector_env import TaskVectorEnv, WalkVectorEnv
 
 LIMIT = 3
 
@@ -41,8 +43,6 @@ def vector(mode: str, num_envs: int = 3, **settings: Any) -> tuple[TaskVectorEnv
 
 
 def test_make_vec_gives_the_batched_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from world import models
-
     monkeypatch.setitem(models.MODELS, "toy", f"{__name__}:load_toy")
     settings = {"judged_by": "pose", "model": "toy", "scene": [plain(), plain("other")]}
     for mode in ("vector_entry_point", None):
@@ -136,7 +136,7 @@ def test_it_agrees_with_gymnasiums_own_vector_environment() -> None:
         env = TaskEnv(ToyWorld(), plain(), task="ReachGoal", judged_by="pose")
         return gymnasium.wrappers.TimeLimit(env, LIMIT)
 
-    for mode in (gymnasium.vector.AutoresetMode.NEXT_STEP, gymnasium.vector.AutoresetMode.SAME_STEP):
+    for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
         theirs = gymnasium.vector.SyncVectorEnv([single] * 2, autoreset_mode=mode)
         ours, _ = vector(mode.name, 2)
         seen = [envs.reset(seed=3) for envs in (ours, theirs)]
@@ -147,6 +147,43 @@ def test_it_agrees_with_gymnasiums_own_vector_environment() -> None:
                 assert np.array_equal(mine, other)
             assert steps[0][4].keys() == steps[1][4].keys()
             seen = [(step[0], step[4]) for step in steps]
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+def test_walks_come_in_batches_as_gymnasium_makes_them(mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Array by array what `make_vec` gives of single walks, over two walks a row, and by the same calls."""
+    monkeypatch.setitem(models.MODELS, "toy", f"{__name__}:load_toy")
+    settings: dict[str, Any] = {"model": "toy", "scene": plain(), "max_episode_steps": LIMIT}
+    ours = gymnasium.make_vec(world.ENV_ID, 2, "vector_entry_point", autoreset_mode=mode, **settings)
+    theirs = gymnasium.make_vec(world.ENV_ID, 2, "sync", vector_kwargs={"autoreset_mode": mode}, **settings)
+    assert isinstance(ours, WalkVectorEnv)
+    both = ours, theirs
+    for mine, other in zip(*(envs.reset(seed=3, options={"start": "window"}) for envs in both), strict=True):
+        assert_same(mine, other)
+    for step in range(2 * LIMIT + 1):
+        actions = np.array([1, 3]) if step % 2 else np.array([0, 5])
+        taken = [envs.step(actions) for envs in both]
+        assert_same(*taken)
+        ended = taken[0][3]
+        assert ended.all() == (step % (LIMIT + (mode is AutoresetMode.NEXT_STEP)) == LIMIT - 1)
+        if mode is AutoresetMode.DISABLED and ended.any():
+            assert_same(*(envs.reset(options={"reset_mask": ended}) for envs in both))
+    for envs in both:
+        envs.close()
+
+
+def assert_same(mine: Any, other: Any) -> None:
+    """Trees of dicts, tuples and arrays, to the last key and type."""
+    if isinstance(mine, dict):
+        assert mine.keys() == other.keys()
+        for key in mine:
+            assert_same(mine[key], other[key])
+    elif isinstance(mine, tuple) or (isinstance(mine, np.ndarray) and mine.dtype == object):
+        assert len(mine) == len(other)
+        for one, another in zip(mine, other, strict=True):
+            assert_same(one, another)
+    else:
+        assert np.array_equal(mine, other), (mine, other)
 
 
 @pytest.mark.parametrize("action_type", ["continuous", "text"])
