@@ -1,16 +1,22 @@
-"""An agent that is a model of pictures and words: it looks, thinks in a sentence or two, and chooses a move.
+"""Agents that are a model of pictures and words: it looks, thinks, and chooses a move of the scene.
 
-Any WorldModel that answers questions will do: BAGEL itself, or an OpenAI-compatible endpoint (`http://HOST:PORT`).
+Of a BAGEL in this process every move is weighed by its logits, as a judge's yes and no are (`JudgingAgent`). Whatever
+else answers questions says it in words: an OpenAI-compatible endpoint (`http://HOST:PORT`), a server (`VisionAgent`).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 from typing import Any
 
-from agents.base import Choice, frame_of
+import numpy as np
+
+from agents.base import Agent, Choice, frame_of
 from agents.planner import seen
+from world.looks import YES_OR_NO, Judge
+from world.questions import question_about
 from world.types import Action, Scene, WorldModel
 
 THINK = (
@@ -22,7 +28,58 @@ CHOOSE = (
 )
 
 _REMEMBERED = 6  # moves
+_SIDES = ("left", "middle", "right")
+_WALK = (6, 12)  # steps between two looks around: from one room into the next
+_TURN = (3, 12)  # turns before them
 _log = logging.getLogger(__name__)
+
+
+def looking(model: WorldModel, scene: Scene, goal: str, seed: int = 0) -> Agent:
+    """The agent that suits the model; `goal` is a sentence, "" takes the words that the environment shows."""
+    return JudgingAgent(model, scene, goal, seed) if isinstance(model, Judge) else VisionAgent(model, scene, goal, seed)
+
+
+class JudgingAgent:
+    """Goes to a thing ("find the cactus"): asks `judge` whether it is seen and on which side, and weighs the moves.
+
+    Turning to a side weighs as much as the thing is likely there, going forward as much as it is likely in the middle:
+    P(yes) x P(side). All that is left, P(no), weighs for the search: once around, and then on for some steps, drawn by
+    the seed. These are questions that the tiny model is trained to answer (`world.questions`), in plain English. It
+    does not stop where it has arrived. Raises ValueError where the scene has no such moves, ModelError where the
+    judge does not answer.
+    """
+
+    def __init__(self, judge: Judge, scene: Scene, goal: str, seed: int = 0) -> None:
+        self._judge, self._goal = judge, goal.strip()
+        self._moves = [_number(scene, yaw=1), _number(scene, forward=1), _number(scene, yaw=-1)]  # as _SIDES
+        self._circle = math.ceil(360 / scene.actions[self._moves[0]].yaw)
+        self._rng = np.random.default_rng(seed)
+        self._search: list[int] = []  # moves to come, the next one last
+        self._last_side = 0  # of _SIDES
+        self._lost = False  # whether it has searched since the thing was seen
+        self.thought = ""  # before the last move
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        frame, goal = frame_of(observation), self._goal or _told(observation)
+        yes, no = self._judge.chances([frame], question_about("see", goal), YES_OR_NO)[0]
+        sides = self._judge.chances([frame], question_about("where", goal), _SIDES)[0]
+        told = ", ".join(f"{side} {chance:.2f}" for side, chance in zip(_SIDES, sides, strict=True))
+        self.thought = f"{goal}: seen {yes:.2f}; {told}"
+        side = int(sides.argmax())
+        if yes * sides[side] < no:
+            return self._searching()
+        self._search, self._lost = [], False
+        self._last_side = side if side != 1 else self._last_side
+        return self._moves[side]
+
+    def _searching(self) -> Choice:
+        """To the side on which the thing was last."""
+        if not self._search:
+            turns = int(self._rng.integers(*_TURN)) if self._lost else self._circle
+            steps = int(self._rng.integers(*_WALK))
+            self._search = [self._moves[1]] * steps + [self._moves[self._last_side]] * turns
+            self._lost = True
+        return self._search.pop()
 
 
 class VisionAgent:
@@ -47,10 +104,19 @@ class VisionAgent:
         (answer,) = self._model.ask([state], CHOOSE.format(thought=self.thought, goal=goal, moves=moves))
         choice = chosen(answer, self._scene)
         if choice is None:
-            _log.warning("no move in the answer %r: staying", answer)
+            _log.warning("no move in the answer %r: staying (or is it a BAGEL? load it here, --thinks-with)", answer)
             choice = 0
         self._past.append(actions[choice])
         return choice
+
+
+def _number(scene: Scene, **signs: int) -> int:
+    """The first move that goes one way alone, e.g. yaw=-1: to the right."""
+    for i, a in enumerate(scene.actions):
+        amounts = {"forward": a.forward, "left": a.left, "yaw": a.yaw, "pitch": a.pitch, "object_yaw": a.object_yaw}
+        if all(np.sign(amount) == signs.get(name, 0) for name, amount in amounts.items()):
+            return i
+    raise ValueError(f"{scene.name!r} has no moves to turn left, turn right and go forward by: this agent needs them")
 
 
 def _told(observation: Any) -> str:

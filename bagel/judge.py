@@ -1,10 +1,11 @@
-"""BAGEL as a judge: how likely its answer to a question about a picture begins with yes rather than no.
+"""BAGEL as a judge: how likely its answer to a question about a picture is one of a few words, each against the others.
 
-B pictures, V tokens of the vocabulary.
+A answers, B pictures, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -17,27 +18,31 @@ from bagel.weights import Checkpoint
 from bagel.write import write
 from world.errors import ModelError
 
-YES, NO = ("Yes", "yes", " Yes", " yes"), ("No", "no", " No", " no")
-
 
 @torch.inference_mode()
-def chances_of_yes(checkpoint: Checkpoint, pictures: Sequence[SeenPicture], question: str) -> Tensor:
-    """P(yes) [B], float32: the share of the answers that begin with yes among those that begin with yes or no.
+def chances(checkpoint: Checkpoint, pictures: Sequence[SeenPicture], question: str, answers: Sequence[str]) -> Tensor:
+    """P(answer) [B, A], float32, rows of sum 1: the share of what begins with each answer in what begins with any.
 
-    All pictures are one batch; the model writes a single token. Raises ModelError where the tokenizer begins both
-    answers alike.
+    All pictures are one batch; the model writes a single token. Raises ModelError where the tokenizer begins an answer
+    like the others.
     """
     c, tokenizer = checkpoint, checkpoint.tokenizer
-    firsts, others = first_tokens(tokenizer, YES), first_tokens(tokenizer, NO)
-    yes, no = [t for t in firsts if t not in others], [t for t in others if t not in firsts]  # a blank says nothing
-    if not (yes and no):
-        raise ModelError("this tokenizer begins yes and no with the same token: its model cannot judge")
+    firsts = [first_tokens(tokenizer, spellings(answer)) for answer in answers]
+    count = Counter(token for tokens in firsts for token in tokens)
+    own = [[token for token in tokens if count[token] == 1] for tokens in firsts]  # a blank says nothing
+    if not all(own):
+        raise ModelError(f"this tokenizer begins {' and '.join(answers)} with the same token: its model cannot judge")
     words = Words(tokenizer.prompt(question))
     contexts = prefill(c.model, tokenizer.image_markers, [EMPTY] * len(pictures), [[p, words] for p in pictures])
     logits: list[Tensor] = []
     write(c.model, contexts, tokenizer.start, tokenizer.end, 1, watch=logits.append)
-    chances = torch.log_softmax(logits[0].float(), dim=-1)  # [B, V]
-    return torch.sigmoid(chances[:, yes].logsumexp(dim=1) - chances[:, no].logsumexp(dim=1))
+    weights = torch.stack([logits[0].float()[:, tokens].logsumexp(dim=1) for tokens in own], dim=1)  # [B, A]
+    return weights.softmax(dim=1)
+
+
+def spellings(answer: str) -> tuple[str, ...]:
+    """How a model may begin to write it."""
+    return tuple(blank + word for blank in ("", " ") for word in (answer.capitalize(), answer))
 
 
 def first_tokens(tokenizer: Tokenizer, answers: Sequence[str]) -> list[int]:

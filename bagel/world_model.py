@@ -25,7 +25,7 @@ from torch import Tensor
 from bagel.columns import in_columns
 from bagel.context import EMPTY, Context
 from bagel.generate import decode_tokens, encode_latent, grid_of, need_answers, see_picture
-from bagel.judge import chances_of_yes
+from bagel.judge import chances
 from bagel.pose_words import pose_words
 from bagel.prefill import Block, LatentPicture, SeenPicture, Words, prefill
 from bagel.rounding import rounded
@@ -152,11 +152,11 @@ class BagelWorldModel:
         return torch.nn.functional.normalize(latent.flatten(1), dim=1).cpu().numpy()
 
     @torch.inference_mode()
-    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
-        """How likely the model answers yes, [B] in [0, 1]; raises ModelError where it has not learned to answer."""
+    def chances(self, frames: Sequence[Frame], question: str, answers: Sequence[str]) -> NDArray[np.float64]:
+        """As in world.looks.Judge; raises ModelError where the model has not learned to answer."""
         need_answers(self.checkpoint, self._spec.model)
         pictures = [self._seen(self._fit(frame)) for frame in frames]
-        return chances_of_yes(self.checkpoint, pictures, question).double().cpu().numpy()
+        return chances(self.checkpoint, pictures, question, answers).double().cpu().numpy()
 
     def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
         """What the model reads of an action at `pose`, which is told where the model knows its way about."""

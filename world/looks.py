@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from world.goals import Goals, per_row
-from world.questions import QUESTIONS
+from world.questions import question_about
 from world.rewards import Values
 from world.types import Frame, State
+
+YES_OR_NO = ("yes", "no")
 
 _SIDE = 16  # pixels, of the small picture that stands for one
 _MOST = 4096  # frames whose features or answers are remembered
@@ -35,10 +37,13 @@ class Looks(Protocol):
 
 @runtime_checkable
 class Judge(Protocol):
-    """Answers yes or no to a question about a picture, and says how sure it is."""
+    """Answers a question about a picture, and says how sure it is."""
 
-    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
-        """The probability of "yes", [B] in [0, 1]. Raises ModelError where the model has not learned to answer."""
+    def chances(self, frames: Sequence[Frame], question: str, answers: Sequence[str]) -> NDArray[np.float64]:
+        """The probability of each of the A answers against the others, [B, A], rows of sum 1.
+
+        Raises ModelError where the model has not learned to answer, or begins two of the answers alike.
+        """
         ...
 
 
@@ -63,11 +68,11 @@ class Remembered:
             raise ValueError("there is nothing here that turns pictures into features")
         return self._remember(b"", frames, self._looks.features)
 
-    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
+    def chances(self, frames: Sequence[Frame], question: str, answers: Sequence[str]) -> NDArray[np.float64]:
         if self._judge is None:
             raise ValueError("there is nobody here to judge")
-        judge = self._judge
-        return self._remember(question.encode(), frames, lambda new: judge.chances_of_yes(new, question))
+        judge, about = self._judge, "\n".join((question, *answers)).encode()
+        return self._remember(about, frames, lambda new: judge.chances(new, question, answers))
 
     def _remember(self, about: bytes, frames: Sequence[Frame], find: Callable[[list[Frame]], NDArray]) -> NDArray:
         keys = [_key(about, frame) for frame in frames]
@@ -107,7 +112,7 @@ class Judgement:
         chances = np.zeros(len(states))
         for question in dict.fromkeys(questions):  # rows with one question are one batch
             rows = [i for i, asked in enumerate(questions) if asked == question]
-            chances[rows] = self.judge.chances_of_yes([states[i].frame for i in rows], question)
+            chances[rows] = self.judge.chances([states[i].frame for i in rows], question, YES_OR_NO)[:, 0]
         return chances
 
 
@@ -132,7 +137,7 @@ def question_of(words: str) -> str:
     measured with (`world.questions`). A question stays as it is."""
     if words.endswith("?"):
         return words
-    return QUESTIONS["reached"][0].replace("the {thing}", words.removeprefix("find "))
+    return question_about("reached", words)
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

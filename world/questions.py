@@ -64,3 +64,8 @@ def _is_away(sight: Sight) -> bool:
 def far_words(metres: int) -> str:
     """How a distance is said."""
     return "1 meter" if metres == 1 else f"{metres} meters"
+
+
+def question_about(kind: str, words: str) -> str:
+    """The question of that kind about what is to be found: "find the cactus", or "the cactus"."""
+    return QUESTIONS[kind][0].replace("the {thing}", words.removeprefix("find "))

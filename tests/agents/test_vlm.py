@@ -1,4 +1,4 @@
-"""An agent that asks a model of pictures and words: the toy that has its own opinion, and an engine behind http://."""
+"""Agents that ask a model of pictures and words: a toy with an opinion of its own, an engine behind http://, BAGEL."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.vlm import VisionAgent, chosen
+from agents.episode import play
+from agents.simple import RandomAgent
+from agents.vlm import JudgingAgent, VisionAgent, chosen, looking
 from tests.agents.toy_host import SlowToy
 from tests.world.test_engine import Hosted
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.errors import ModelError
-from world.types import Scene
+from world.looks import YES_OR_NO
+from world.task_env import TaskEnv
+from world.types import Action, Pose, Scene, TrueWorld
 
 SCENE = toy_scene()
 FRAME = SCENE.starts[0].frame
@@ -98,3 +102,83 @@ def test_any_openai_compatible_endpoint_can_choose(tmp_path: Path) -> None:
         engine.process.terminate()
         engine.process.wait(10)
     assert [asked["path"] for asked in engine.asked] == ["/v1/chat/completions"] * 2
+
+
+class Opinion:
+    """A judge that sees what it is told to see, on the side that it is told."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.seen, self.sides = 0.0, (0.2, 0.5, 0.3)
+
+    def chances(self, frames, question: str, answers) -> np.ndarray:
+        self.asked.append(question)
+        return np.array([(self.seen, 1 - self.seen) if answers == YES_OR_NO else self.sides])
+
+
+def test_a_judge_is_asked_what_it_was_trained_on_and_goes_where_the_thing_is() -> None:
+    judge = Opinion()
+    agent = JudgingAgent(judge, SCENE, "find the cactus")
+    judge.seen = 0.9
+    for sides, name in ((0.6, 0.3, 0.1), "left"), ((0.1, 0.8, 0.1), "forward"), ((0.0, 0.1, 0.9), "right"):
+        judge.sides = sides
+        assert NAMES[int(agent.act(FRAME, {}))] == name
+    assert set(judge.asked) == {"do you see the cactus?", "where is the cactus?"}
+    assert agent.thought == "find the cactus: seen 0.90; left 0.00, middle 0.10, right 0.90"
+    assert JudgingAgent(judge, SCENE, "").act({"frame": FRAME, "words": "find the car"}, {}) == NAMES.index("right")
+    assert judge.asked[-1] == "where is the car?"
+    with pytest.raises(ValueError, match="tells no goal"):
+        JudgingAgent(judge, SCENE, "").act(FRAME, {})
+
+
+def test_what_is_not_seen_is_looked_for_all_around_and_then_elsewhere() -> None:
+    judge = Opinion()
+    judge.seen, judge.sides = 0.9, (0.0, 0.0, 1.0)
+    first, second, other = (JudgingAgent(judge, SCENE, "find the cactus", seed) for seed in (1, 1, 2))
+    for agent in (first, second, other):
+        agent.act(FRAME, {})
+    judge.seen = 0.4  # and the side is as sure as can be: 0.4 weighs less than 0.6
+    ways = [[NAMES[int(agent.act(FRAME, {}))] for _ in range(80)] for agent in (first, second, other)]
+    assert ways[0] == ways[1] != ways[2]
+    assert ways[0][:25] == ["right"] * 24 + ["forward"]  # once around, to where it was last
+    assert set(ways[0]) == {"right", "forward"}
+    turns = "".join(name[0] for name in ways[0][24:]).split("f")
+    assert 3 <= max(map(len, turns)) <= 11
+    judge.seen = 0.9
+    first.act(FRAME, {})
+    judge.seen = 0.0
+    assert [NAMES[int(first.act(FRAME, {}))] for _ in range(25)] == ["right"] * 24 + ["forward"]  # from the beginning
+
+
+def test_who_judges_is_asked_for_logits_and_who_only_speaks_for_words() -> None:
+    assert isinstance(looking(SlowToy(), SCENE, "find the door"), VisionAgent)
+    with pytest.raises(ValueError, match="no moves to turn left"):
+        JudgingAgent(Opinion(), Scene("still", "nothing moves", SCENE.starts, (Action("stay", "stay"),)), "find it")
+
+
+@pytest.mark.gl
+def test_the_shipped_model_turns_to_what_it_is_to_find() -> None:
+    tiny, sim, scene = models.load("tiny", device="cpu"), models.load("sim"), models.load_scene("gallery")
+    assert isinstance(sim, TrueWorld)
+    names = [action.name for action in scene.actions]
+    yaws = {"left": 15.0, "forward": 45.0, "right": 75.0}  # the head stands at 45 degrees
+    frames = sim.view(scene, [Pose(1.3, 1.3, yaw) for yaw in yaws.values()])
+    chosen = [names[int(looking(tiny, scene, "find the head").act(frame, {}))] for frame in frames]
+    assert chosen == list(yaws)
+    elsewhere = looking(tiny, scene, "find the cactus")
+    assert [names[int(elsewhere.act(frames[1], {}))] for _ in range(2)] == ["left"] * 2
+    assert isinstance(elsewhere, JudgingAgent)
+    assert "seen 0.0" in elsewhere.thought
+    sim.close()
+
+
+@pytest.mark.gl
+@pytest.mark.slow
+def test_the_shipped_model_finds_things_in_the_simulator_where_chance_does_not() -> None:
+    tiny, sim, scene = models.load("tiny", device="cpu"), models.load("sim"), models.load_scene("gallery")
+    env = TaskEnv(sim, scene, task="FindObject", places="held_out")
+    by_judging = [play(env, looking(tiny, scene, "", seed), seed, 60) for seed in range(20)]
+    by_chance = [play(env, RandomAgent(len(scene.actions), seed), seed, 60) for seed in range(20)]
+    found, lucky = (sum(bool(e.arrays["terminations"][-1]) for e in es) for es in (by_judging, by_chance))
+    assert found >= lucky + 5  # NUMBERS
+    sim.close()

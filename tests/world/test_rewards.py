@@ -88,9 +88,10 @@ class Asked:
     def __init__(self) -> None:
         self.batches: list[tuple[str, int]] = []
 
-    def chances_of_yes(self, frames, question: str):
+    def chances(self, frames, question: str, answers):
         self.batches.append((question, len(frames)))
-        return np.array([frame.mean() / 255 for frame in frames])
+        assert answers == ("yes", "no")
+        return np.array([(frame.mean() / 255, 1 - frame.mean() / 255) for frame in frames])
 
 
 def test_the_judge_is_asked_once_about_a_picture_and_in_batches() -> None:
