@@ -9,6 +9,10 @@ from world.types import Frame
 Choice: TypeAlias = int | str  # the number of an action in the scene's vocabulary, or a sentence
 
 
+class Stopped(Exception):
+    """Whoever acts wants no more: what was finished before counts, the episode under way does not."""
+
+
 class Agent(Protocol):
     """Acts in `BagelWorld/Walk-v0`, and in the tasks as far as it can tell what they are about."""
 

@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from agents.base import Agent, Choice
+from agents.learning import need_packages
 from agents.planner import Eyes, PlannerAgent, Search, likeness
 from agents.simple import RandomAgent, ScriptedAgent
-from agents.vlm import VisionAgent
+from agents.vlm import looking
 from world.pictures import read_picture
 from world.scripting import parse_script
 from world.types import Frame, Scene, WorldModel
 
-Name = Literal["random", "script", "planner", "vlm"]
+Name = Literal["random", "script", "planner", "vlm", "ppo", "human"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Role:
 
     name: Name = "random"
     script: str = ""  # script alone
+    checkpoint: str = ""  # ppo alone: the path of a policy.safetensors
     goal: str = ""  # planner: the path of a picture; vlm: a sentence; "": the one that the environment shows
     thinks_with: str = ""  # planner, vlm: the address of a model; "": the environment's own
     eyes: Eyes = "pixels"  # planner alone
@@ -34,27 +36,53 @@ class Role:
     def __post_init__(self) -> None:
         if (self.name == "script") != bool(self.script):
             raise ValueError("--agent script and --script TEXT go together")
-        if self.name in ("random", "script") and (self.goal or self.thinks_with):
+        if (self.name == "ppo") != bool(self.checkpoint):
+            raise ValueError("--agent ppo and --checkpoint policy.safetensors go together")
+        if self.name not in ("planner", "vlm") and (self.goal or self.thinks_with):
             raise ValueError(f"--agent {self.name} neither has a goal nor thinks: leave out --goal and --thinks-with")
 
 
-def caster(role: Role, scene: Scene, mind: WorldModel) -> Callable[[int], Agent]:
-    """Makes the agent of an episode from its seed; `mind` is what it thinks with. Raises ValueError, SceneError."""
-    if role.name == "script":
-        choices = script_choices(role, scene)
-        return lambda seed: ScriptedAgent(choices)
-    if role.name == "planner":
+@dataclass(frozen=True)
+class Cast:
+    """Makes the agent of an episode from its seed; `close` ends what the agents share."""
 
-        def towards(goal: Frame, seed: int) -> PlannerAgent:
-            return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind), role.search, seed)
+    agent: Callable[[int], Agent]
+    close: Callable[[], None] = lambda: None
 
-        if not role.goal:
-            return lambda seed: GoalSeeker(lambda goal: towards(goal, seed))
-        picture = np.array(read_picture(Path(role.goal)))
-        return lambda seed: towards(picture, seed)
-    if role.name == "vlm":
-        return lambda seed: VisionAgent(mind, scene, role.goal, seed)
-    return lambda seed: RandomAgent(len(scene.actions), seed)
+
+def caster(role: Role, scene: Scene, mind: WorldModel) -> Cast:
+    """The agents of a role; `mind` is what they think with. Raises ValueError, WorldError."""
+    match role.name:
+        case "script":
+            choices = script_choices(role, scene)
+            return Cast(lambda seed: ScriptedAgent(choices))
+        case "planner":
+            return Cast(_planners(role, scene, mind))
+        case "vlm":
+            return Cast(lambda seed: looking(mind, scene, role.goal, seed))
+        case "ppo":
+            need_packages()
+            from agents.policy import PolicyAgent
+
+            policy = PolicyAgent(role.checkpoint, scene)
+            return Cast(lambda seed: policy)
+        case "human":
+            from agents.human import HumanAgent
+
+            person = HumanAgent(scene)
+            return Cast(lambda seed: person, person.close)
+        case "random":
+            return Cast(lambda seed: RandomAgent(len(scene.actions), seed))
+
+
+def _planners(role: Role, scene: Scene, mind: WorldModel) -> Callable[[int], Agent]:
+    def towards(goal: Frame, seed: int) -> PlannerAgent:
+        return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind), role.search, seed)
+
+    if not role.goal:
+        return lambda seed: GoalSeeker(lambda goal: towards(goal, seed))
+    picture = np.array(read_picture(Path(role.goal)))
+    return lambda seed: towards(picture, seed)
 
 
 def script_choices(role: Role, scene: Scene) -> list[Choice]:

@@ -100,7 +100,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _train(args: argparse.Namespace) -> None:
-    _need_packages()
+    need_packages()
     from agents.ppo import POLICY, train
 
     recipe = replace(_recipe(args), seed=args.seed)
@@ -117,7 +117,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    _need_packages()
+    need_packages()
     from agents.policy import PolicyAgent, read_checkpoint
     from agents.scoring import TITLES, Chance, CopyLast, cell, score
 
@@ -163,7 +163,7 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 
 def _study(args: argparse.Namespace) -> None:
-    _need_packages()
+    need_packages()
     from agents.scoring import TITLES, cell
     from agents.study import Plan, study
     from agents.study_page import figure, progress_of, write_page
@@ -202,7 +202,8 @@ def _progress() -> Progress:
     return Progress(*columns, TextColumn("{task.fields[told]}"), console=Console(file=sys.stderr))
 
 
-def _need_packages() -> None:
+def need_packages() -> None:
+    """Raises ModelError with the cure where there is no stable-baselines3."""
     try:
         import stable_baselines3  # noqa: F401 (whether it is there)
     except ModuleNotFoundError as error:

@@ -22,8 +22,9 @@ from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from agents.base import Choice
+from agents.base import Choice, frame_of
 from agents.recipe import Recipe, numbers_of
+from world import TASK_IDS
 from world.errors import ModelError
 from world.files import atomic_path
 from world.types import Frame, Scene
@@ -67,8 +68,15 @@ class PolicyAgent:
         self.policy.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).set_training_mode(False)
         self._numbers = numbers_of(self.recipe.moves, scene)
 
-    def act(self, observation: Mapping[str, Frame], info: dict[str, Any]) -> Choice:
-        """The number of the next action, from the frame and the goal."""
+    def act(self, observation: Any, info: dict[str, Any]) -> Choice:
+        """The number of the next action, from the frame and the goal (which Explore has not). Raises ValueError where
+        the environment shows no goal."""
+        task = self.recipe.task
+        if task == "Explore":
+            frame = frame_of(observation)
+            observation = {"frame": frame, "goal": np.zeros_like(frame)}
+        if not isinstance(observation, Mapping) or "goal" not in observation:
+            raise ValueError(f"this policy learnt {task}, and here no goal is shown: use --env {TASK_IDS[task]}")
         return int(self.act_all([observation])[0])
 
     def act_all(self, observations: Sequence[Mapping[str, Frame]]) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ def planner(mind: WorldModel, eyes: Eyes, search: Search, scene: Scene, recipe: 
     """Planners that think with `mind`, of the recipe's moves alone."""
     numbers = numbers_of(recipe.moves, scene)
     narrow = replace(scene, actions=tuple(scene.actions[number] for number in numbers))
-    return Alone(caster(Role("planner", eyes=eyes, search=search), narrow, mind), numbers)
+    return Alone(caster(Role("planner", eyes=eyes, search=search), narrow, mind).agent, numbers)
 
 
 def add_pursue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast, get_args
@@ -19,6 +19,7 @@ from gymnasium.envs.registration import load_env_creator
 from rich.console import Console
 from rich.progress import Progress
 
+from agents.base import Stopped
 from agents.casting import Name, Role, caster, needs_words
 from agents.dataset import Dataset, Kind, loading, name_of
 from agents.episode import Episode, play
@@ -71,7 +72,7 @@ class Player:
         self.rollout = rollout
         self._scene = models.load_scene(stage.scene)
         words = needs_words(role, self._scene)
-        self._opened: list[WorldModel] = []
+        self._opened = ExitStack()
         try:
             world = model or self._open(stage.model, stage.sampler)
             mind = self._open(role.thinks_with, None) if role.thinks_with else world
@@ -82,8 +83,8 @@ class Player:
             make = self._spec.entry_point
             make = load_env_creator(make) if isinstance(make, str) else make
             env = make(model=world, scene=self._scene, **self._spec.kwargs, **self._kwargs)
-            self._env = cast(gymnasium.Env[Any, Any], env)
-            self._cast = caster(role, self._scene, mind)
+            self._env = self._opened.enter_context(closing(cast(gymnasium.Env[Any, Any], env)))
+            self._cast = self._opened.enter_context(closing(caster(role, self._scene, mind)))
         except gymnasium.error.Error as error:
             self.close()
             raise ValueError(f"no environment {stage.env_id!r}: {error}") from None
@@ -94,7 +95,7 @@ class Player:
     def play(self, index: int) -> Episode:
         """Episode `index`."""
         seed = self.rollout.seed + index
-        return play(self._env, self._cast(seed), seed, self.rollout.steps)
+        return play(self._env, self._cast.agent(seed), seed, self.rollout.steps)
 
     def play_all(self, indices: Sequence[int]) -> Iterator[tuple[int, Episode]]:
         """One after the other."""
@@ -112,12 +113,11 @@ class Player:
         return Kind(self._env.observation_space, self._env.action_space, spec, role.name, words)
 
     def close(self) -> None:
-        for model in self._opened:
-            model.close()
+        self._opened.close()
 
     def _open(self, address: str, sampler: SamplerConfig | None) -> WorldModel:
-        self._opened.append(models.load(address, sampler=sampler, device=self.rollout.stage.device))
-        return self._opened[-1]
+        model = models.load(address, sampler=sampler, device=self.rollout.stage.device)
+        return self._opened.enter_context(closing(model))
 
 
 class Troupe(Protocol):
@@ -170,6 +170,9 @@ def add_role_arguments(parser: argparse.ArgumentParser) -> None:
     search = Search()
     parser.add_argument("--agent", choices=get_args(Name), default="random", help="who acts")
     parser.add_argument("--script", default="", metavar="TEXT", help="for script, e.g. 'forward*4 left*2'")
+    parser.add_argument(
+        "--checkpoint", default="", metavar="FILE", help="for ppo: the policy.safetensors that train wrote"
+    )
     parser.add_argument("--goal", default="", metavar="GOAL", help="for planner a picture's path, for vlm a sentence")
     parser.add_argument(
         "--thinks-with", default="", metavar="ADDRESS", help="for planner, vlm: a model (default: the environment's)"
@@ -184,7 +187,7 @@ def role_of(args: argparse.Namespace) -> Role:
     """What the flags of `add_role_arguments` ask for; raises ValueError where they do not fit."""
     search = replace(Search(), width=args.width, depth=args.depth, elites=min(Search().elites, args.width))
     search = replace(search, method=args.method)
-    return Role(args.agent, args.script, args.goal, args.thinks_with, args.eyes, search)
+    return Role(args.agent, args.script, args.checkpoint, args.goal, args.thinks_with, args.eyes, search)
 
 
 def _rollout(args: argparse.Namespace) -> None:
@@ -192,6 +195,8 @@ def _rollout(args: argparse.Namespace) -> None:
     rollout = Rollout(stage, role_of(args), args.episodes, args.steps, args.seed)
     if args.cluster is None and (args.replicas or args.gpus_per_replica):
         raise ValueError("--replicas and --gpus-per-replica belong to a cluster: add --cluster here, auto or ADDRESS")
+    if args.cluster is not None and args.agent == "human":
+        raise ValueError("a person sits at one machine: leave out --cluster, or take another --agent")
     dataset = Dataset(args.out, rollout.name, rollout.request(), rollout.episodes)
     console = Console(stderr=True)
     if dataset.is_complete:
@@ -202,7 +207,13 @@ def _rollout(args: argparse.Namespace) -> None:
             console.print(f"going on: {rollout.episodes - len(missing)} of {rollout.episodes} episodes are there")
         with closing(_troupe(rollout, args)) as troupe, Progress(console=console) as progress:
             bar = progress.add_task(f"{rollout.role.name} in {stage.scene}", total=len(missing))
-            collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
+            try:
+                collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
+            except Stopped as stopped:
+                kept = rollout.episodes - len(dataset.missing())
+                told = f"{stopped}: {kept} of {rollout.episodes} episodes are kept; the same command goes on"
+                console.print(told, soft_wrap=True)
+                return
     Console().print(loading(dataset), soft_wrap=True, markup=False, highlight=False)
 
 

@@ -82,10 +82,10 @@ def test_a_planner_reaches_the_place_of_a_picture_and_plans_alike_under_one_seed
 def test_a_planner_may_seek_the_goal_that_the_environment_shows() -> None:
     world = ToyWorld()
     (there,) = world.step(world.reset([SCENE], [0]), [SCENE.actions[LEFT]])
-    seeker = caster(Role("planner", search=Search(depth=1)), SCENE, world)(0)
+    seeker = caster(Role("planner", search=Search(depth=1)), SCENE, world).agent(0)
     assert seeker.act({"frame": SCENE.starts[0].frame, "goal": there.frame}, {}) == LEFT
     with pytest.raises(ValueError, match="shows no goal picture"):
-        caster(Role("planner"), SCENE, world)(0).act(SCENE.starts[0].frame, {})
+        caster(Role("planner"), SCENE, world).agent(0).act(SCENE.starts[0].frame, {})
 
 
 def test_a_dreamer_likens_by_the_latents_that_it_draws_with() -> None:
