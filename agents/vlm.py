@@ -29,6 +29,7 @@ CHOOSE = (
 
 _REMEMBERED = 6  # moves
 _SIDES = ("left", "middle", "right")
+_MIDDLE = 1  # of them
 _WALK = (6, 12)  # steps between two looks around: from one room into the next
 _TURN = (3, 12)  # turns before them
 _log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ class JudgingAgent:
         self._circle = math.ceil(360 / scene.actions[self._moves[0]].yaw)
         self._rng = np.random.default_rng(seed)
         self._search: list[int] = []  # moves to come, the next one last
-        self._last_side = 0  # of _SIDES
+        self._last = _MIDDLE  # of _SIDES: the way of the last move towards the thing
+        self._last_side = 0  # of _SIDES: where it was last, left or right
         self._lost = False  # whether it has searched since the thing was seen
         self.thought = ""  # before the last move
 
@@ -67,9 +69,14 @@ class JudgingAgent:
         self.thought = f"{goal}: seen {yes:.2f}; {told}"
         side = int(sides.argmax())
         if yes * sides[side] < no:
+            self._last = _MIDDLE
             return self._searching()
         self._search, self._lost = [], False
-        self._last_side = side if side != 1 else self._last_side
+        if side != _MIDDLE:
+            self._last_side = side
+            if side == 2 - self._last:  # to turn back would bring it where it was: it is between
+                side = _MIDDLE
+        self._last = side
         return self._moves[side]
 
     def _searching(self) -> Choice:
@@ -77,7 +84,7 @@ class JudgingAgent:
         if not self._search:
             turns = int(self._rng.integers(*_TURN)) if self._lost else self._circle
             steps = int(self._rng.integers(*_WALK))
-            self._search = [self._moves[1]] * steps + [self._moves[self._last_side]] * turns
+            self._search = [self._moves[_MIDDLE]] * steps + [self._moves[self._last_side]] * turns
             self._lost = True
         return self._search.pop()
 

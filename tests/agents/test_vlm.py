@@ -123,6 +123,10 @@ def test_a_judge_is_asked_what_it_was_trained_on_and_goes_where_the_thing_is() -
     for sides, name in ((0.6, 0.3, 0.1), "left"), ((0.1, 0.8, 0.1), "forward"), ((0.0, 0.1, 0.9), "right"):
         judge.sides = sides
         assert NAMES[int(agent.act(FRAME, {}))] == name
+    judge.sides = (0.9, 0.1, 0.0)  # between two turns: it goes there, instead of turning back and forth
+    assert NAMES[int(agent.act(FRAME, {}))] == "forward"
+    judge.sides = (0.0, 0.1, 0.9)
+    assert NAMES[int(agent.act(FRAME, {}))] == "right"
     assert set(judge.asked) == {"do you see the cactus?", "where is the cactus?"}
     assert agent.thought == "find the cactus: seen 0.90; left 0.00, middle 0.10, right 0.90"
     assert JudgingAgent(judge, SCENE, "").act({"frame": FRAME, "words": "find the car"}, {}) == NAMES.index("right")
