@@ -50,13 +50,17 @@ def test_a_command_of_a_page_is_understood(command: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.gl
-def test_what_is_told_of_learning_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page: what is evaluated was trained before, in the dream of the tiny model."""
+def test_what_is_told_of_learning_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of the page: what is evaluated, and plays, was trained before, in the dream of the tiny model."""
     monkeypatch.chdir(tmp_path)
     commands = [words for words in of_learning() if words[0] != "study"]
-    assert any(words[0] == "train" and "tiny" in words for words in commands)
-    for words in commands:
+    assert [words[0] for words in commands] == ["train", "evaluate", "rollout", "rollout"]
+    assert commands[0][-4:-2] == ["--model", "tiny"]
+    for words, told in zip(commands, ("python -m agents evaluate", "copying", "-ppo-", "-vlm-"), strict=True):
         assert agents.main([*words, *TOYS[words[0]]]) == 0, words
+        assert told in capsys.readouterr().out
 
 
 @pytest.mark.gl

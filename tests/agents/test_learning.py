@@ -207,15 +207,3 @@ def test_a_study_in_several_processes_is_the_same_study(tmp_path: Path) -> None:
         assert main([*STUDY, "--processes", processes, "--out", str(tmp_path / processes)]) == 0
     one, two = (json.loads((tmp_path / name / "study.json").read_text()) for name in ("1", "2"))
     assert one == two
-
-
-@pytest.mark.gl
-def test_a_policy_is_trained_and_evaluated_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = ["--rows", "2", "--rollout", "2", "--steps", "4", "--limit", "2"]
-    assert main(["train", "ppo", "--model", "sim", *sizes, "--out", str(tmp_path)]) == 0
-    assert "python -m agents evaluate" in capsys.readouterr().out
-    assert main(["evaluate", str(tmp_path / "policy.safetensors"), "--model", "sim", "--episodes", "2"]) == 0
-    told = capsys.readouterr().out
-    assert "copying" in told
-    assert main(["evaluate", str(tmp_path / "nothing.safetensors")]) == 2
-    assert "no policy at" in capsys.readouterr().err

@@ -184,5 +184,5 @@ def test_the_shipped_model_finds_things_in_the_simulator_where_chance_does_not()
     by_judging = [play(env, looking(tiny, scene, "", seed), seed, 60) for seed in range(20)]
     by_chance = [play(env, RandomAgent(len(scene.actions), seed), seed, 60) for seed in range(20)]
     found, lucky = (sum(bool(e.arrays["terminations"][-1]) for e in es) for es in (by_judging, by_chance))
-    assert found >= lucky + 5  # NUMBERS
+    assert found >= lucky + 7  # 0.68 of 100 episodes against 0.05
     sim.close()
