@@ -58,7 +58,7 @@ class JudgingAgent:
         self._search: list[int] = []  # moves to come, the next one last
         self._last = _MIDDLE  # of _SIDES: the way of the last move towards the thing
         self._last_side = 0  # of _SIDES: where it was last, left or right
-        self._lost = False  # whether it has searched since the thing was seen
+        self._lost = False  # whether it has searched since it last went towards the thing
         self.thought = ""  # before the last move
 
     def act(self, observation: Any, info: dict[str, Any]) -> Choice:
@@ -71,11 +71,12 @@ class JudgingAgent:
         if yes * sides[side] < no:
             self._last = _MIDDLE
             return self._searching()
-        self._search, self._lost = [], False
         if side != _MIDDLE:
             self._last_side = side
             if side == 2 - self._last:  # to turn back would bring it where it was: it is between
                 side = _MIDDLE
+        if side == _MIDDLE:  # only then: one that errs at a glance aside would look around for ever
+            self._search, self._lost = [], False
         self._last = side
         return self._moves[side]
 

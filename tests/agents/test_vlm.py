@@ -148,10 +148,15 @@ def test_what_is_not_seen_is_looked_for_all_around_and_then_elsewhere() -> None:
     assert set(ways[0]) == {"right", "forward"}
     turns = "".join(name[0] for name in ways[0][24:]).split("f")
     assert 3 <= max(map(len, turns)) <= 11
-    judge.seen = 0.9
+    judge.seen, judge.sides = 0.9, (0.0, 1.0, 0.0)
     first.act(FRAME, {})
     judge.seen = 0.0
-    assert [NAMES[int(first.act(FRAME, {}))] for _ in range(25)] == ["right"] * 24 + ["forward"]  # from the beginning
+    again = [NAMES[int(first.act(FRAME, {}))] for _ in range(12)]
+    judge.seen, judge.sides = 0.9, (0.0, 0.0, 1.0)
+    first.act(FRAME, {})  # a glance aside that may err: the search goes on
+    judge.seen = 0.0
+    again += [NAMES[int(first.act(FRAME, {}))] for _ in range(13)]
+    assert again == ["right"] * 24 + ["forward"]  # from the beginning
 
 
 def test_who_judges_is_asked_for_logits_and_who_only_speaks_for_words() -> None:
@@ -184,5 +189,5 @@ def test_the_shipped_model_finds_things_in_the_simulator_where_chance_does_not()
     by_judging = [play(env, looking(tiny, scene, "", seed), seed, 60) for seed in range(20)]
     by_chance = [play(env, RandomAgent(len(scene.actions), seed), seed, 60) for seed in range(20)]
     found, lucky = (sum(bool(e.arrays["terminations"][-1]) for e in es) for es in (by_judging, by_chance))
-    assert found >= lucky + 7  # 0.68 of 100 episodes against 0.05
+    assert found >= lucky + 7  # 0.71 of 100 episodes against 0.05
     sim.close()
