@@ -50,9 +50,10 @@ class Rows:
 
 
 class WorldVectorEnv(VectorEnv[Any, Any, Any]):
-    """Row i with seed s plays the very episodes that the single environment plays with seed s + i. (BAGEL rounds rows of
-    a batch together: its pictures may differ by a grey level or two, of 255, from those of a row alone. The simulator's
-    never.)
+    """Row i with seed s plays the very episodes that the single environment plays with seed s + i.
+
+    (BAGEL rounds rows of a batch together: its pictures may differ by a grey level or two, of 255, from those of a row
+    alone. The simulator's never.)
 
     scene: one for all rows, or several that rows take in turn; their vocabularies must agree where actions are
         discrete, their pictures must have one size.

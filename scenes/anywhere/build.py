@@ -106,9 +106,8 @@ def _raise_wall(room: _Room, side: int, hue: float) -> None:
             b.wall(start, end, room.height, look, tile=tile)
     if room.indoors and rng.random() < _PICTURED:
         share, (width, height) = float(rng.uniform(0.25, 0.75)), rng.uniform(0.7, 1.2, 2)
-        at = (*(p + share * (q - p) for p, q in zip(start, end, strict=True)), 1.5)
-        facing = 180 + math.degrees(math.atan2(*_SIDES[side][::-1]))
-        props.picture(b, f"picture {side}", drawn.picture(rng), at, facing, (float(width), float(height)))
+        at = start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]), 1.5
+        props.picture(b, f"picture {side}", drawn.picture(rng), at, 180 + 90 * side, (float(width), float(height)))
 
 
 def _divide(room: _Room, hue: float) -> list[Corner]:
