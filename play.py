@@ -36,7 +36,7 @@ from world.scripting import need_words, parse_plan
 from world.session import Session
 from world.settings import SamplerConfig
 from world.surroundings import Likeness, Surroundings
-from world.tasks import PIXELS, JudgedBy, PlacesKind, TaskName, TaskSettings
+from world.tasks import TaskName, TaskSettings
 from world.types import Frame, Scene, TrueWorld, WorldModel
 
 TOUR = "forward*3 left*4 forward*2 right*6 strafe_left*2 forward*3 up down back*3 strafe_right*2"
@@ -65,9 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     task = parser.add_argument_group("task", "judged as in the environments: a person is paid like a policy")
     task.add_argument("--task", choices=get_args(TaskName), help="what is wanted")
     task.add_argument("--goal", default="", metavar="TEXT", help="a start, a picture or a thing; else --seed draws it")
-    task.add_argument("--judged-by", choices=get_args(JudgedBy), help="what rewards look at (default: the task's own)")
-    task.add_argument("--eyes", default=PIXELS, metavar="ADDRESS", help="who compares or judges: pixels, or a BAGEL")
-    task.add_argument("--places", choices=get_args(PlacesKind), default="named", help="where walks begin and goals lie")
+    cli.add_task_arguments(task)
     parser.add_argument("--in-process", action="store_true", help="never the model in a process of its own")
     parser.epilog = "Defaults: tiny, the start screen (studio without a window) and seed 0; a session brings its own."
     args = parser.parse_args(argv)
@@ -161,13 +159,15 @@ def play(args: argparse.Namespace, scene: Scene, session: Session | None, sample
 
 def quest_of(args: argparse.Namespace) -> Quest | None:
     """The task that the command line names, or None. Raises ValueError where its flags do not go together."""
+    given = cli.task_settings_of(args)
     if args.task is None:
-        given = {"--goal": args.goal, "--judged-by": args.judged_by, "--eyes": args.eyes != PIXELS}
-        if flags := [flag for flag, is_given in given.items() if is_given]:
-            raise ValueError(f"{flags[0]} is about a task: say which, with --task {', '.join(get_args(TaskName))}")
+        if names := [*(["goal"] if args.goal else []), *given]:
+            flag = names[0].replace("_", "-")
+            raise ValueError(f"--{flag} is about a task: say which, with --task {', '.join(get_args(TaskName))}")
         return None
-    settings = TaskSettings(args.task, judged_by=args.judged_by, eyes=args.eyes, places=args.places)
-    return Quest(settings, args.goal)
+    if Path(args.goal).is_file():  # nobody knows where such a picture was taken
+        given = {"judged_by": "picture", **given}
+    return Quest(TaskSettings(args.task, **given), args.goal)
 
 
 def open_truth() -> TrueWorld:

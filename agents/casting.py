@@ -11,12 +11,13 @@ import numpy as np
 
 from agents.base import Agent, Choice
 from agents.learning import need_packages
-from agents.planner import Eyes, PlannerAgent, Search, likeness
+from agents.planner import Eyes, PlannerAgent, Search, judged, likeness
 from agents.simple import RandomAgent, ScriptedAgent
 from agents.vlm import looking
+from world.goals import Goal
 from world.pictures import read_picture
 from world.scripting import parse_script
-from world.types import Frame, Scene, WorldModel
+from world.types import Scene, WorldModel
 
 Name = Literal["random", "script", "planner", "vlm", "ppo", "human"]
 
@@ -28,7 +29,7 @@ class Role:
     name: Name = "random"
     script: str = ""  # script alone
     checkpoint: str = ""  # ppo alone: the path of a policy.safetensors
-    goal: str = ""  # planner: the path of a picture; vlm: a sentence; "": the one that the environment shows
+    goal: str = ""  # planner: the path of a picture; vlm: a sentence; "": what the environment shows
     thinks_with: str = ""  # planner, vlm: the address of a model; "": the environment's own
     eyes: Eyes = "pixels"  # planner alone
     search: Search = field(default_factory=Search)  # planner alone
@@ -76,13 +77,14 @@ def caster(role: Role, scene: Scene, mind: WorldModel) -> Cast:
 
 
 def _planners(role: Role, scene: Scene, mind: WorldModel) -> Callable[[int], Agent]:
-    def towards(goal: Frame, seed: int) -> PlannerAgent:
-        return PlannerAgent(mind, scene, likeness(role.eyes, goal, mind), role.search, seed)
+    def towards(goal: Goal, seed: int) -> PlannerAgent:
+        reward = judged(goal.words, mind) if goal.frame is None else likeness(role.eyes, goal.frame, mind)
+        return PlannerAgent(mind, scene, reward, role.search, seed)
 
     if not role.goal:
         return lambda seed: GoalSeeker(lambda goal: towards(goal, seed))
-    picture = np.array(read_picture(Path(role.goal)))
-    return lambda seed: towards(picture, seed)
+    goal = Goal(frame=np.array(read_picture(Path(role.goal))))
+    return lambda seed: towards(goal, seed)
 
 
 def script_choices(role: Role, scene: Scene) -> list[Choice]:
@@ -99,15 +101,17 @@ def needs_words(role: Role, scene: Scene) -> bool:
 
 
 class GoalSeeker:
-    """Plans towards the goal picture that the environment shows with the first frame of an episode."""
+    """Plans towards the goal that the environment shows with the first frame of an episode: the picture, else the
+    words."""
 
-    def __init__(self, towards: Callable[[Frame], Agent]) -> None:
+    def __init__(self, towards: Callable[[Goal], Agent]) -> None:
         self._towards = towards
         self._agent: Agent | None = None
 
     def act(self, observation: Any, info: dict[str, Any]) -> Choice:
         if self._agent is None:
-            if not isinstance(observation, dict) or "goal" not in observation:
-                raise ValueError("this environment shows no goal picture: give one, --goal PICTURE.png")
-            self._agent = self._towards(observation["goal"])
+            shown = observation if isinstance(observation, dict) else {}
+            if not shown.keys() & {"goal", "words"}:
+                raise ValueError("this environment shows no goal: give a picture, --goal PICTURE.png")
+            self._agent = self._towards(Goal(shown.get("words", ""), shown.get("goal")))
         return self._agent.act(observation, info)

@@ -7,10 +7,11 @@ import math
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -19,8 +20,11 @@ from agents.recipe import MOVES, Recipe, numbers_of
 from scenes.library import calibration_path, scene_names
 from world import cli, models
 from world.errors import ModelError
-from world.tasks import PIXELS, JudgedBy, TaskSettings
+from world.tasks import PIXELS, TaskName, TaskSettings
+from world.types import Scene
 
+ENDS = ("ReachGoal", "RotateObject", "FindObject")  # the tasks that end by what is seen, if they are judged so
+_WIDE = 160  # columns of a table that is to be kept as it is
 _SAID = 30  # s between two lines about a study where there is no terminal
 
 
@@ -37,17 +41,16 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("checkpoint", metavar="CHECKPOINT", help="the policy.safetensors that train wrote")
     evaluate.add_argument("--model", default="sim", metavar="ADDRESS", help=cli.MODEL_HELP)
     evaluate.add_argument("--scene", metavar="SCENE", help="default: where it was trained")
-    evaluate.add_argument("--episodes", type=cli.count, default=100, metavar="N", help="held out from training")
+    evaluate.add_argument("--episodes", type=cli.count, default=100, metavar="N", help="of each")
+    cli.add_task_arguments(evaluate)
 
     calibrate = _parser(commands, "calibrate", "hold likeness or the judge against the simulator", _calibrate)
-    calibrate.add_argument(
-        "--task", choices=("ReachGoal", "RotateObject", "FindObject"), default="ReachGoal", help="ends"
-    )
-    calibrate.add_argument("--scene", default="gallery", metavar="SCENE", help=f"of {', '.join(scene_names())}")
+    calibrate.add_argument("--task", choices=ENDS, nargs="+", default=ENDS, help="what ends")
+    calibrate.add_argument("--scene", nargs="+", default=scene_names(), metavar="SCENE", help="where")
     calibrate.add_argument("--model", default="sim", metavar="ADDRESS", help="whose pictures are looked at")
-    calibrate.add_argument("--eyes", default=PIXELS, metavar="ADDRESS", help="pixels, or a BAGEL")
+    calibrate.add_argument("--eyes", nargs="+", default=[PIXELS, "tiny"], metavar="ADDRESS", help="pixels, or a BAGEL")
     calibrate.add_argument("--walks", type=cli.count, default=48, metavar="N", help="half of them to check the rest")
-    calibrate.add_argument("--out", type=Path, metavar="FILE", help="default: calibration.json beside the scene")
+    calibrate.add_argument("--out", type=Path, metavar="FILE", help="default: calibration.json beside each scene")
 
     study = _parser(commands, "study", "the claim: learnt in a dream, scored in the truth, over seeds", _study)
     _add_recipe(study, 100_000)
@@ -81,9 +84,7 @@ def _add_recipe(parser: argparse.ArgumentParser, steps: int) -> None:
     parser.add_argument("--rows", type=cli.count, default=r.num_envs, metavar="N", help="episodes that share a batch")
     parser.add_argument("--rollout", type=cli.count, default=r.num_steps, metavar="N", help="steps of a row an update")
     parser.add_argument("--limit", type=cli.count, default=r.max_episode_steps, metavar="N", help="steps of an episode")
-    ways = [way for way in get_args(JudgedBy) if way != "judge"]
-    parser.add_argument("--judged-by", choices=ways, default=r.judged_by, help="what the reward looks at")
-    parser.add_argument("--eyes", default=r.eyes, metavar="ADDRESS", help="who compares pictures: pixels, or a BAGEL")
+    cli.add_task_arguments(parser)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -91,11 +92,10 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         args.task,
         args.scene,
         args.model,
-        judged_by=args.judged_by,
-        eyes=args.eyes,
         num_envs=args.rows,
         num_steps=args.rollout,
         max_episode_steps=args.limit,
+        **cli.task_settings_of(args),
     )
 
 
@@ -121,7 +121,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from agents.policy import PolicyAgent, read_checkpoint
     from agents.scoring import TITLES, Chance, CopyLast, cell, score
 
-    recipe = read_checkpoint(args.checkpoint)[0]
+    recipe = replace(read_checkpoint(args.checkpoint)[0], **{"places": "held_out", **cli.task_settings_of(args)})
     scene = models.load_scene(args.scene or recipe.scene)
     numbers = numbers_of(recipe.moves, scene)
     players = {
@@ -133,7 +133,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     model = models.load(args.model)
     try:
         for name, player in players.items():
-            found = score(player, model, scene, recipe, args.episodes).estimates()
+            found = score(player, model, scene, recipe, args.episodes, recipe.places).estimates()
             table.add_row(name, *(cell(found[measure]) for measure in TITLES))
     finally:
         model.close()
@@ -141,25 +141,42 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    from agents.calibrate import calibrate, save
+    from agents.calibrate import Calibration, calibrate, save, walked
 
-    way = "judge" if args.task == "FindObject" else "picture"
-    settings = TaskSettings(args.task, judged_by=way, eyes=args.eyes)
-    scene = models.load_scene(args.scene)
-    if not scene.simulated:
-        raise ValueError(f"nobody knows the truth about {args.scene!r}: calibrate in {', '.join(scene_names())}")
+    scenes = [models.load_scene(name) for name in args.scene]
+    if photo := next((scene for scene in scenes if not scene.simulated), None):
+        raise ValueError(f"nobody knows the truth about {photo.name!r}: calibrate in {', '.join(scene_names())}")
+    if args.out and len(scenes) > 1:
+        raise ValueError("a file is about one scene: give one --scene beside --out")
+    names, console = [field.name for field in fields(Calibration)], Console(stderr=True)
+    table = Table("scene", "task", "by", *(name.replace("_", " ") for name in names), box=box.MARKDOWN)
     model = models.load(args.model)
+
+    def measure(scene: Scene, task: TaskName) -> None:
+        way = "judge" if task == "FindObject" else "picture"
+        who = [eyes for eyes in args.eyes if way == "picture" or eyes != PIXELS or len(args.eyes) == 1]
+        asked = [TaskSettings(task, judged_by=way, eyes=eyes) for eyes in who]
+        walks = walked(model, scene, task, args.walks)
+        for settings in asked:
+            found = calibrate(model, walks, settings)
+            save(args.out or calibration_path(scene.name), settings, found)
+            cells = (getattr(found, name) for name in names)
+            told = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
+            table.add_row(scene.name, task, settings.eyes, *told)
+
+    pairs = [(scene, task) for scene in scenes for task in args.task]
     try:
-        found = calibrate(model, scene, settings, args.walks)
+        for scene, task in pairs:
+            with console.status(f"{task} in {scene.name}"):
+                try:
+                    measure(scene, task)
+                except ValueError as error:  # most scenes have not something for every task
+                    if len(pairs) == 1:
+                        raise
+                    console.print(f"left out: {task} in {scene.name}: {error}", soft_wrap=True, markup=False)
     finally:
         model.close()
-    path = args.out or calibration_path(scene.name)
-    save(path, settings, found)
-    table = Table(f"{args.task} in {scene.name}", f"{args.eyes} on pictures of {found.model}")
-    for name in ("auc", "calibration_error", "threshold", "precision", "recall", "share"):
-        table.add_row(name.replace("_", " "), f"{getattr(found, name):.3f}")
-    Console().print(table)
-    print(f"{found.num} pictures: {path}")
+    Console(width=_WIDE).print(table)
 
 
 def _study(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agents.base import Choice, frame_of
 from scenes.dreaming import step_all
 from world.goals import Goal
-from world.looks import Looks, Pixels, Remembered, Similarity
+from world.looks import Judge, Judgement, Looks, Pixels, Remembered, Similarity
 from world.rewards import Level, Reward
 from world.types import Frame, Pose, Scene, Start, State, WorldModel
 
@@ -90,8 +90,18 @@ def likeness(eyes: Eyes, goal: Frame, model: WorldModel) -> Reward:
     """
     looks = Pixels() if eyes == "pixels" else model
     if not isinstance(looks, Looks):
-        raise ValueError(f"{model.spec.model!r} turns no pictures into latents: compare pixels (--eyes pixels)")
+        raise ValueError(f"{model.spec.model!r} turns no pictures into latents: compare pixels (--likeness pixels)")
     return Level(Similarity(Remembered(looks), (Goal(frame=goal),)))
+
+
+def judged(words: str, model: WorldModel) -> Reward:
+    """How sure the model is that what is seen after a step is what the words ask for.
+
+    Raises ValueError where the model does not judge, e.g. the simulator.
+    """
+    if not isinstance(model, Judge):
+        raise ValueError(f"{model.spec.model!r} judges no pictures: think with a BAGEL (--thinks-with tiny)")
+    return Level(Judgement(Remembered(judge=model), (Goal(words),)))
 
 
 def seen(model: WorldModel, scene: Scene, frame: Frame, info: Mapping[str, Any], seed: int) -> State:

@@ -62,7 +62,7 @@ def add_pursue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--dreams", nargs="+", default=["sim", "tiny"], metavar="ADDRESS", help="what the planner thinks with"
     )
-    parser.add_argument("--eyes", choices=get_args(Eyes), nargs="+", default=["pixels"], help="how pictures compare")
+    parser.add_argument("--likeness", choices=get_args(Eyes), nargs="+", default=["pixels"], help="by what")
     parser.add_argument("--episodes", type=cli.count, default=20, metavar="N", help="held out from training")
     parser.add_argument("--limit", type=cli.count, default=recipe.max_episode_steps, metavar="N", help="moves of each")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
@@ -89,7 +89,7 @@ def _pursue(args: argparse.Namespace) -> None:
         for address in dict.fromkeys(args.dreams):
             dream = truth if address == "sim" else models.load(address, device=args.device)
             try:
-                for eyes in dict.fromkeys(args.eyes):
+                for eyes in dict.fromkeys(args.likeness):
                     if eyes == "pixels" or isinstance(dream, Looks):  # a simulator draws without latents
                         play(f"planner, {address}, {eyes}", planner(dream, eyes, search, scene, recipe))
             finally:

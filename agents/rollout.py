@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast, get_args
 
@@ -24,7 +24,7 @@ from agents.casting import Name, Role, caster, needs_words
 from agents.dataset import Dataset, Kind, loading, name_of
 from agents.episode import Episode, play
 from agents.planner import Eyes, Method, Search
-from world import ENV_ID, cli, models
+from world import ENV_ID, TASK_IDS, cli, models
 from world.settings import SamplerConfig
 from world.types import WorldModel
 
@@ -40,6 +40,7 @@ class Stage:
     scene: str = "studio"
     sampler: SamplerConfig | None = None  # None: the model's own
     device: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)  # of its task, as in world.tasks.TaskSettings
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,11 @@ class Player:
         try:
             world = model or self._open(stage.model, stage.sampler)
             mind = self._open(role.thinks_with, None) if role.thinks_with else world
-            self._kwargs = {"action_type": "text"} if words else {}
             self._spec = gymnasium.spec(stage.env_id)
+            if stage.settings and "task" not in self._spec.kwargs:
+                flag = next(iter(stage.settings)).replace("_", "-")
+                raise ValueError(f"--{flag} is about a task: give one, as in --env {TASK_IDS['ReachGoal']}")
+            self._kwargs = {**stage.settings, **({"action_type": "text"} if words else {})}
             if self._spec.entry_point is None:
                 raise ValueError(f"{stage.env_id} is no environment that can be made")
             make = self._spec.entry_point
@@ -149,6 +153,7 @@ def add_rollout(commands: Any) -> None:
         "rollout", help="many episodes, as a Minari dataset", formatter_class=cli.HelpFormatter
     )
     parser.add_argument("--env", default=ENV_ID, metavar="ID", help="a registered environment over a world")
+    cli.add_task_arguments(parser)
     add_role_arguments(parser)
     parser.add_argument("--episodes", type=cli.count, default=10, metavar="N")
     parser.add_argument("--steps", type=cli.count, default=50, metavar="N", help="of an episode at most")
@@ -177,7 +182,7 @@ def add_role_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thinks-with", default="", metavar="ADDRESS", help="for planner, vlm: a model (default: the environment's)"
     )
-    parser.add_argument("--eyes", choices=get_args(Eyes), default="pixels", help="for planner: how pictures compare")
+    parser.add_argument("--likeness", choices=get_args(Eyes), default="pixels", help="for planner: by what")
     parser.add_argument("--method", choices=get_args(Method), default=search.method, help="for planner")
     parser.add_argument("--depth", type=cli.count, default=search.depth, metavar="N", help="for planner: moves ahead")
     parser.add_argument("--width", type=cli.count, default=search.width, metavar="N", help="for planner: futures")
@@ -187,11 +192,11 @@ def role_of(args: argparse.Namespace) -> Role:
     """What the flags of `add_role_arguments` ask for; raises ValueError where they do not fit."""
     search = replace(Search(), width=args.width, depth=args.depth, elites=min(Search().elites, args.width))
     search = replace(search, method=args.method)
-    return Role(args.agent, args.script, args.checkpoint, args.goal, args.thinks_with, args.eyes, search)
+    return Role(args.agent, args.script, args.checkpoint, args.goal, args.thinks_with, args.likeness, search)
 
 
 def _rollout(args: argparse.Namespace) -> None:
-    stage = Stage(args.env, args.model, args.scene, cli.sampler_of(args), args.device)
+    stage = Stage(args.env, args.model, args.scene, cli.sampler_of(args), args.device, cli.task_settings_of(args))
     rollout = Rollout(stage, role_of(args), args.episodes, args.steps, args.seed)
     if args.cluster is None and (args.replicas or args.gpus_per_replica):
         raise ValueError("--replicas and --gpus-per-replica belong to a cluster: add --cluster here, auto or ADDRESS")

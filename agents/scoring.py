@@ -18,6 +18,7 @@ from scenes.simulator import SimulatorWorld
 from world import tasks
 from world.episodes import Episode, Episodes
 from world.goals import distance
+from world.tasks import PlacesKind
 from world.types import Action, Pose, Scene, State, WorldModel
 from world.ways import fewest_moves
 
@@ -85,13 +86,15 @@ def cell(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} ± {(estimate.high - estimate.low) / 2:.2f}"
 
 
-def score(player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: int) -> Score:
-    """Plays `num` episodes of the recipe's task at held-out places; success is by the poses, whatever trained.
+def score(
+    player: Player, model: WorldModel, scene: Scene, recipe: Recipe, num: int, places: PlacesKind = "held_out"
+) -> Score:
+    """Plays `num` episodes of the recipe's task at such places; success is by the poses, whatever trained.
 
     They are the same episodes for every player and every model. In a dream poses are dead-reckoned, and know
     no walls: only what is scored in the simulator is the truth.
     """
-    episodes = Episodes(model, recipe.settings("held_out"))
+    episodes = Episodes(model, recipe.settings(places))
     floor = model if isinstance(model, SimulatorWorld) else SimulatorWorld()
     parts = []
     try:

@@ -36,6 +36,7 @@ from bagel.vae import patchify, to_bytes
 from bagel.weights import Checkpoint, load
 from bagel.write import write
 from world import models
+from world.looks import SIDE
 from world.previews import OnPreview, Progress
 from world.recall import Reckon, passed, unhindered, way_back
 from world.settings import PRESETS, SamplerConfig
@@ -141,15 +142,15 @@ class BagelWorldModel:
 
     @torch.inference_mode()
     def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
-        """The autoencoder's latents of the frames as rows of unit length, [B, D], less the mean of each channel: what
-        BAGEL paints with, and so what two of its pictures have in common."""
+        """The autoencoder's latents of the frames, [B, SIDE, SIDE, C] of `world.looks`, less the mean of each channel:
+        what BAGEL paints with, and so what two of its pictures have in common."""
         fitted = [self._fit(frame) for frame in frames]
         if len({frame.shape for frame in fitted}) > 1:
             raise ValueError("frames of one size have features of one size: got several sizes")
         pixels = torch.stack([to_pixels(Image.fromarray(frame)) for frame in fitted])
         latent = encode_latent(self.checkpoint, pixels.to(self.checkpoint.model.device)).float()  # [B, C, h, w]
-        latent = latent - latent.mean(dim=(2, 3), keepdim=True)
-        return torch.nn.functional.normalize(latent.flatten(1), dim=1).cpu().numpy()
+        grid = torch.nn.functional.adaptive_avg_pool2d(latent - latent.mean(dim=(2, 3), keepdim=True), SIDE)
+        return grid.permute(0, 2, 3, 1).cpu().numpy()
 
     @torch.inference_mode()
     def chances(self, frames: Sequence[Frame], question: str, answers: Sequence[str]) -> NDArray[np.float64]:

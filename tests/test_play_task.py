@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,11 +104,23 @@ def test_every_branch_has_a_score_of_its_own(at_window: Callable[..., Hand]) -> 
 
 def test_a_picture_is_a_goal_and_likeness_the_progress(at_window: Callable[..., Hand], tmp_path: Path) -> None:
     Image.fromarray(draw(Pose(yaw=90.0), 0, 0)).save(tmp_path / "there.png")
-    settings = TaskSettings("ReachGoal", threshold=0.9)
+    settings = TaskSettings("ReachGoal", judged_by="picture", threshold=0.9)
     hand = at_window(scene=plain(), quest=Quest(settings, str(tmp_path / "there.png")))
     assert score(hand).progress.endswith("of 0.90")
     hand.walk(*[pygame.K_LEFT] * 6)
     assert score(hand).reached
+
+
+def test_a_goal_that_is_a_file_is_judged_by_what_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "there.png"
+    Image.fromarray(draw(Pose(yaw=90.0), 0, 0)).save(path)
+    ways = []
+    for goal, judged_by in ((str(path), None), (str(path), "pose"), ("door", None)):
+        flags = Namespace(task="ReachGoal", goal=goal, judged_by=judged_by, eyes=None, places=None)
+        quest = play.quest_of(flags)
+        assert quest is not None
+        ways.append(quest.settings.way)
+    assert ways == ["picture", "pose", "pose"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +170,7 @@ def test_a_walk_that_cannot_be_judged_goes_on(at_window: Callable[..., Hand], mo
         raise ValueError("the calibration is gone")
 
     monkeypatch.setattr(models, "load_threshold", unknown)
-    hand = at_window(scene=plain(), quest=Quest(TaskSettings("ReachGoal"), "window"))
+    hand = at_window(scene=plain(), quest=Quest(TaskSettings("ReachGoal", judged_by="picture"), "window"))
     hand.until(lambda: hand.game.problem)
     assert hand.game.problem == "This walk is judged no further: the calibration is gone"
     hand.walk(pygame.K_UP, pygame.K_UP)
@@ -165,7 +178,8 @@ def test_a_walk_that_cannot_be_judged_goes_on(at_window: Callable[..., Hand], mo
 
 
 def test_a_frame_that_is_drawn_better_is_judged_anew(at_window: Callable[..., Hand]) -> None:
-    hand = at_window(scene=plain(), quest=Quest(TaskSettings("ReachGoal", threshold=0.99), "window"))
+    settings = TaskSettings("ReachGoal", judged_by="picture", threshold=0.99)
+    hand = at_window(scene=plain(), quest=Quest(settings, "window"))
     hand.walk(pygame.K_LEFT)
     before, here = score(hand), hand.game.timeline.here
     better = replace(hand.state, frames=(draw(Pose(x=2.0, yaw=90.0), 0, 0),), actions=())
@@ -179,6 +193,7 @@ def test_a_frame_that_is_drawn_better_is_judged_anew(at_window: Callable[..., Ha
     ("arguments", "message"),
     [
         (["--goal", "door"], "--goal is about a task: say which, with --task"),
+        (["--places", "free"], "--places is about a task: say which, with --task"),
         (["--task", "Explore", "--goal", "door"], "leave the goal 'door' out"),
         (["--task", "FindObject", "--judged-by", "judge"], "pixels cannot judge"),
     ],

@@ -15,6 +15,7 @@ from typing import Any, get_args
 from world import models
 from world.errors import WorldError
 from world.settings import PRESETS, RenormType, SamplerConfig
+from world.tasks import JudgedBy, PlacesKind
 
 MODEL_HELP = (
     "tiny, sim, a checkpoint directory (as in DIR?precision=nf4&devices=cuda:0,cuda:1), a hub's OWNER/NAME, "
@@ -38,6 +39,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the noise; equal seeds, equal walks")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_sampler_arguments(parser)
+
+
+def add_task_arguments(parser: argparse._ActionsContainer) -> None:
+    """--judged-by, --eyes and --places: how a task is judged, and where it is played."""
+    parser.add_argument("--judged-by", choices=get_args(JudgedBy), help="what rewards and endings look at")
+    parser.add_argument("--eyes", metavar="ADDRESS", help="who compares or judges: pixels, or a BAGEL")
+    parser.add_argument("--places", choices=get_args(PlacesKind), help="where episodes begin and goals lie")
+
+
+def task_settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of `add_task_arguments` say, as keywords of `world.tasks.TaskSettings`; nothing for the others."""
+    given = {name: getattr(args, name) for name in ("judged_by", "eyes", "places")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def add_sampler_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -58,7 +58,8 @@ class Episodes:
         """One episode a scene, drawn by its generator; options may name "start" and "goal" or "find".
 
         "goal" is the name of a start, or a picture, uint8 [H, W, 3], of which nobody knows where it was taken; "find"
-        is what is to be found, as a sentence. Raises ValueError for what the scene does not have.
+        is what is to be found, as a sentence. Raises ValueError for what the scene does not have, and for such a
+        picture where poses judge.
         """
         chosen = dict(options or {})
         usable = ("start", *_OPTIONS[self.settings.task])
@@ -174,6 +175,8 @@ class Episodes:
         words = "turn the object as in the picture" if task == "RotateObject" else "go to the place in the picture"
         if wanted is not None:
             return Goal(words, wanted.frame, wanted.pose)
+        if not self.settings.sees:
+            raise ValueError("nobody knows where this goal is: use judged_by='picture'")
         return Goal(words, _fitted(chosen.get("goal"), state.frame))
 
     def _turned(self, states: list[State], draws: Sequence[Draw]) -> list[State]:

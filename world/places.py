@@ -71,8 +71,9 @@ class Places:
         if self._task == "FindObject" and not things:
             raise ValueError(f"{scene.name!r} lists nothing to find: use a shipped scene, or say reset options 'find'")
         if self._kind == "named" and self._task == "ReachGoal":
-            if turns:
-                raise ValueError(f"each start of {scene.name!r} has an object of its own: use places='free'")
+            if turns or scene.has_layouts:
+                what = "an object" if turns else "walls"
+                raise ValueError(f"each start of {scene.name!r} has {what} of its own: use places='free'")
             if len(scene.starts) < 2:
                 raise ValueError(f"{scene.name!r} has a single start, and so no goal: give reset options 'goal'")
 

@@ -21,7 +21,7 @@ PIXELS = "pixels"  # the eyes of nobody: the baseline
 
 _WAYS: dict[TaskName, tuple[JudgedBy, ...]] = {  # the first is the default
     "Explore": ("picture", "pose"),
-    "ReachGoal": ("picture", "pose"),
+    "ReachGoal": ("pose", "picture"),
     "FindObject": ("pose", "judge"),
     "RotateObject": ("pose", "picture"),
 }
@@ -44,7 +44,8 @@ class TaskSettings:
     observe: what an observation holds, of "frame", "goal" (a picture) and "words"; the frame alone comes as an array,
         more as a Dict; None is what the task needs.
     judged_by: "pose" (exact in the simulator; in a dream it is dead-reckoned and knows no walls), "picture" (likeness
-        to the goal's picture, or to what was seen) or "judge" (BAGEL's yes or no); None is the task's own.
+        to the goal's picture, or to what was seen) or "judge" (BAGEL's yes or no); None is the task's own: pictures
+        for Explore, poses for all others.
     eyes: by whose features pictures are compared, and who judges: "pixels", or the address of a BAGEL, which is loaded
         here where the world itself is another one, or served elsewhere.
     places: where episodes begin: at the scene's "named" starts, at any "free" place (which needs the simulator), or at

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from agents.__main__ import main
-from agents.calibrate import auc, best_threshold, calibrate, calibration_error, logistic
+from agents.calibrate import (
+    Sample,
+    Walks,
+    auc,
+    best_threshold,
+    calibrate,
+    calibration_error,
+    logistic,
+    walked,
+)
 from scenes.simulator import SimulatorWorld
 from world.models import load_scene
 from world.tasks import TaskSettings
@@ -20,7 +29,17 @@ def test_a_measure_that_knows_everything_has_an_area_of_one() -> None:
     assert auc(np.array([0.1, 0.2, 0.8, 0.9]), truth) == 1.0
     assert auc(np.array([0.9, 0.8, 0.2, 0.1]), truth) == 0.0
     assert auc(np.full(4, 0.5), truth) == 0.5
-    assert best_threshold(np.array([0.1, 0.2, 0.8, 0.9]), truth) == pytest.approx(0.5)
+    assert best_threshold(Sample(np.array([0.1, 0.2, 0.8, 0.9]), truth, np.arange(4), ~truth)) == pytest.approx(0.5)
+
+
+def test_a_threshold_lets_one_walk_in_twenty_end_where_the_goal_is_not() -> None:
+    """F1 alone would take the lowest value at the goal, 0.5, from which on a quarter of all walks end falsely."""
+    afar, near = np.linspace(0.0, 0.66, 400), np.linspace(0.5, 1.0, 400)
+    walks = np.r_[np.arange(400), np.arange(400)]
+    sample = Sample(np.r_[afar, near], np.arange(800) >= 400, walks, np.arange(800) < 400)
+    threshold = best_threshold(sample)
+    assert (sample.false_peaks() >= threshold).mean() == pytest.approx(0.05, abs=0.01)
+    assert 0.6 < threshold < 0.66
 
 
 def test_probabilities_made_from_a_measure_are_those_that_made_the_truth() -> None:
@@ -37,12 +56,12 @@ def test_probabilities_made_from_a_measure_are_those_that_made_the_truth() -> No
 @pytest.mark.gl
 def test_likeness_is_calibrated_and_found_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "calibration.json"
-    command = ["calibrate", "--task", "RotateObject", "--scene", "tabletop", "--walks", "8", "--out", str(out)]
-    assert main(command) == 0
+    command = ["calibrate", "--task", "RotateObject", "--scene", "tabletop", "--walks", "8"]
+    assert main([*command, "--eyes", "pixels", "--out", str(out)]) == 0
     found = json.loads(out.read_text())["RotateObject pixels"]
-    assert found["num"] == 48
+    assert found["num"] == 8 * (12 + 6)
     assert 0.8 < found["auc"] <= 1.0
-    assert "48 pictures" in capsys.readouterr().out
+    assert "| tabletop | RotateObject | pixels |" in capsys.readouterr().out
 
 
 @pytest.mark.gl
@@ -50,17 +69,26 @@ def test_the_judge_is_calibrated_too() -> None:
     """An untrained judge: that it is asked and held against the truth is what is tested, not what it knows."""
     settings = TaskSettings("FindObject", judged_by="judge", eyes="tests/golden/a")
     world = SimulatorWorld(64)
-    found = calibrate(world, load_scene("gallery"), settings, 8)
+    found = calibrate(world, walked(world, load_scene("gallery"), "FindObject", 8), settings)
     world.close()
     assert 0.0 <= found.auc <= 1.0
     assert 0.0 < found.threshold < 1.0
     assert 0.0 < found.share < 1.0
 
 
+@pytest.mark.gl
 def test_what_cannot_be_calibrated_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["calibrate", "--walks", "4"]) == 2
+    one = ["calibrate", "--scene", "gallery", "--task"]
+    assert main([*one, "ReachGoal", "--walks", "4"]) == 2
     assert "at least 8 walks" in capsys.readouterr().err
-    assert main(["calibrate", "--task", "FindObject"]) == 2
+    assert main([*one, "FindObject", "--eyes", "pixels"]) == 2
     assert "pixels cannot judge" in capsys.readouterr().err
+    assert main([*one, "RotateObject"]) == 2
+    assert "there is nothing to turn" in capsys.readouterr().err
+    assert main(["calibrate", "--out", "all.json"]) == 2
+    assert "a file is about one scene" in capsys.readouterr().err
+    world = SimulatorWorld(64)
+    walks = Walks("ReachGoal", (), (), np.zeros((0, 0), bool))
     with pytest.raises(ValueError, match="calibrate what ends a task by what is seen"):
-        calibrate(SimulatorWorld(), load_scene("gallery"), TaskSettings("ReachGoal", judged_by="pose"), 8)
+        calibrate(world, walks, TaskSettings("ReachGoal"))
+    world.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from agents.casting import Role, caster
 from agents.planner import PlannerAgent, Search, imagine, likeness
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.env import BagelWorldEnv
-from world.types import Action, State
+from world.looks import YES_OR_NO, question_of
+from world.types import Action, Frame, State
 
 SCENE = toy_scene()
 FORWARD, LEFT = 1, 3
@@ -84,8 +86,27 @@ def test_a_planner_may_seek_the_goal_that_the_environment_shows() -> None:
     (there,) = world.step(world.reset([SCENE], [0]), [SCENE.actions[LEFT]])
     seeker = caster(Role("planner", search=Search(depth=1)), SCENE, world).agent(0)
     assert seeker.act({"frame": SCENE.starts[0].frame, "goal": there.frame}, {}) == LEFT
-    with pytest.raises(ValueError, match="shows no goal picture"):
+    with pytest.raises(ValueError, match="shows no goal"):
         caster(Role("planner"), SCENE, world).agent(0).act(SCENE.starts[0].frame, {})
+
+
+class Watcher(ToyWorld):
+    """A toy that is surer of the tree the brighter the picture."""
+
+    def chances(self, frames: Sequence[Frame], question: str, answers: Sequence[str]) -> NDArray[np.float64]:
+        assert (question, tuple(answers)) == (question_of("find the tree"), YES_OR_NO)
+        yes = np.array([frame.mean() / 255 for frame in frames])
+        return np.stack((yes, 1 - yes), axis=1)
+
+
+def test_a_planner_seeks_what_is_told_in_words_by_the_judge() -> None:
+    world, here = Watcher(), {"frame": SCENE.starts[0].frame, "words": "find the tree"}
+    after = world.step(world.reset([SCENE] * 9, [0] * 9), SCENE.actions[:9])
+    brightest = int(np.argmax([state.frame.mean() for state in after]))
+    narrow = replace(SCENE, actions=SCENE.actions[:9])
+    assert caster(Role("planner", search=Search(depth=1)), narrow, world).agent(0).act(here, {}) == brightest
+    with pytest.raises(ValueError, match="judges no pictures"):
+        caster(Role("planner"), SCENE, ToyWorld()).agent(0).act(here, {})
 
 
 def test_a_dreamer_likens_by_the_latents_that_it_draws_with() -> None:
@@ -101,7 +122,7 @@ def test_a_dreamer_likens_by_the_latents_that_it_draws_with() -> None:
 
 
 def test_a_world_without_latents_is_told_to_compare_pixels() -> None:
-    with pytest.raises(ValueError, match="--eyes pixels"):
+    with pytest.raises(ValueError, match="--likeness pixels"):
         likeness("latents", SCENE.starts[0].frame, ToyWorld())
 
 

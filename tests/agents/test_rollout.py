@@ -77,6 +77,17 @@ def test_a_dataset_knows_the_environment_that_made_it(tmp_path: Path) -> None:
     assert env.spec.kwargs == {"model": "toy", "scene": "toy"}
 
 
+def test_a_task_is_played_as_the_flags_say(tmp_path: Path) -> None:
+    flags = ["--env", "BagelWorld/Explore-v0", "--judged-by", "pose", "--agent", "script", "--script", "forward*5"]
+    assert main([*ROLLOUT, *flags, "--episodes", "1", "--out", str(tmp_path)]) == 0
+    dataset = loaded(tmp_path, "toy-script-toy-v0")
+    assert next(dataset.iterate_episodes()).rewards.max() == pytest.approx(1 - 0.02)  # pictures would all be a bit new
+    env = dataset.recover_environment()
+    assert env.spec is not None
+    assert env.spec.kwargs["judged_by"] == "pose"
+    env.close()
+
+
 def test_sentences_are_kept_as_text_and_a_video_lies_beside_each_episode(tmp_path: Path) -> None:
     script = ["--agent", "script", "--script", "forward /open the door/", "--video"]
     assert main([*ROLLOUT, *script, "--episodes", "2", "--out", str(tmp_path)]) == 0
@@ -161,8 +172,9 @@ def test_what_was_cloned_from_a_dataset_acts_as_its_author(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--eyes", "tiny"], "--eyes is about a task: give one, as in --env BagelWorld/ReachGoal-v0"),
         (["--agent", "script"], "--agent script and --script TEXT go together"),
-        (["--agent", "planner"], "shows no goal picture: give one, --goal PICTURE.png"),
+        (["--agent", "planner"], "shows no goal: give a picture, --goal PICTURE.png"),
         (["--agent", "vlm"], "tells no goal: give one"),
         (["--goal", "x"], "neither has a goal nor thinks"),
         (["--env", "Nowhere-v0"], "no environment 'Nowhere-v0'"),

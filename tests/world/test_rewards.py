@@ -8,7 +8,7 @@ import pytest
 
 from tests.world.toy_world import ToyWorld, toy_scene
 from world.goals import Alignment, Approach, Facing, Goal, Nearness, NewPlace, Thing, Within
-from world.looks import Judgement, NewPicture, Pixels, Remembered, Similarity, question_of
+from world.looks import SIDE, Judgement, NewPicture, Pixels, Remembered, Similarity, likeness, question_of
 from world.rewards import AllOf, AnyOf, AtLeast, Bonus, Gain, Level, StepCost, Total
 from world.types import Action, Pose, State
 
@@ -80,6 +80,16 @@ def test_likeness_is_one_for_the_goal_itself_and_less_elsewhere() -> None:
     assert 1.0 > values[1] > values[2]
     with pytest.raises(ValueError, match="no picture"):
         Similarity(Pixels(), (Goal(),))([start])
+
+
+def test_a_picture_that_is_moved_a_little_to_the_side_is_alike() -> None:
+    wide = np.random.default_rng(0).normal(size=(1, SIDE, SIDE + 8, 3)).astype(np.float32)
+    here = wide[:, :, 4 : 4 + SIDE]
+    moved = np.concatenate([wide[:, :, by : by + SIDE] for by in range(9)])  # by -4 to 4 places
+    found = likeness(here, moved)
+    assert found[1:8] == pytest.approx(1.0)
+    assert found[[0, 8]].max() < 0.5
+    assert likeness(here, -here)[0] < 0.5
 
 
 class Asked:

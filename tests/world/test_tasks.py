@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -15,6 +16,7 @@ import world
 from tests.world.conftest import Serve
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
+from world.episodes import Episodes
 from world.goals import Thing
 from world.looks import Pixels
 from world.moves import to_action
@@ -105,7 +107,7 @@ def test_the_goal_is_reached_where_its_picture_was_taken() -> None:
 
 
 def test_a_picture_of_ones_own_can_be_the_goal() -> None:
-    env = walled(threshold=0.9)
+    env = walled(judged_by="picture", threshold=0.9)
     picture = np.full((60, 80, 3), 90, np.uint8)
     observation, info = env.reset(seed=0, options={"goal": picture})
     assert observation["goal"].shape == observation["frame"].shape
@@ -115,10 +117,8 @@ def test_a_picture_of_ones_own_can_be_the_goal() -> None:
     assert env.step(0)[2]  # who stays there is there
     with pytest.raises(ValueError, match="name of a start or a picture"):
         env.reset(options={"goal": np.zeros((4, 4))})
-    env = walled(judged_by="pose")
-    env.reset(seed=0, options={"goal": picture})
     with pytest.raises(ValueError, match="use judged_by='picture'"):
-        env.step(0)
+        walled().reset(seed=0, options={"goal": picture})
 
 
 def test_the_object_is_brought_to_how_it_stands_in_the_picture() -> None:
@@ -178,8 +178,9 @@ class SeeingToy(ToyWorld):
     def features(self, frames: Sequence[Frame]) -> NDArray[np.float32]:
         return Pixels().features(frames)
 
-    def chances_of_yes(self, frames: Sequence[Frame], question: str) -> NDArray[np.float64]:
-        return np.array([frame.mean() / 255 for frame in frames])
+    def chances(self, frames: Sequence[Frame], question: str, answers: Sequence[str]) -> NDArray[np.float64]:
+        yes = np.array([frame.mean() / 255 for frame in frames])
+        return np.stack((yes, 1 - yes), axis=1)
 
 
 def load_seeing(address: str, **settings: object) -> SeeingToy:
@@ -205,6 +206,10 @@ def test_a_served_world_is_seen_with_the_eyes_that_are_given(
 def test_what_a_scene_lacks_is_named() -> None:
     with pytest.raises(ValueError, match="an object of its own: use places='free'"):
         TaskEnv("toy", "toy", task="ReachGoal")
+    mazes = replace(toy_scene(), actions=toy_scene().actions[:9], simulated=True)
+    mazes = replace(mazes, starts=tuple(replace(start, name=str(i)) for i, start in enumerate(mazes.starts)))
+    with pytest.raises(ValueError, match="has walls of its own: use places='free'"):
+        TaskEnv(ToyWorld(), mazes, task="ReachGoal")
     with pytest.raises(ValueError, match=r"unknown settings \['juged_by'\]"):
         TaskEnv("toy", "toy", task="Explore", juged_by="pose")
     with pytest.raises(ValueError, match="has no eyes of its own"):
@@ -232,3 +237,27 @@ def test_dream_and_simulator_give_the_same_reward_for_the_same_states(monkeypatc
     assert dream.episode is not None
     assert dream.episode.goal.pose == episode.goal.pose
     dream.close()
+
+
+@pytest.mark.gl
+def test_only_who_is_there_has_reached_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default, and by pictures too: random walks from far away, then a wait at the goal."""
+    monkeypatch.undo()
+    sim, scene = models.load("sim"), models.load_scene("gallery")
+    default, seeing = (Episodes(sim, TaskSettings("ReachGoal", judged_by=way)) for way in (None, "picture"))
+    rngs = [np.random.default_rng(seed) for seed in range(12)]
+    now = default.begin([scene] * 12, rngs)
+    for _ in range(8):
+        actions = [scene.actions[int(rng.integers(len(scene.actions)))] for rng in rngs]
+        outcome = default.step(now, actions)
+        by_pictures = seeing.judged(now, actions, [episode.state for episode in outcome.episodes])
+        now = outcome.episodes
+        assert [default.info(episode)["reached"] for episode in now] == [False] * 12  # the rooms are farther apart
+        assert not outcome.done.any()
+        assert not by_pictures.done.any()
+    stay = [next(action for action in scene.actions if action.name == "stay")]
+    there = default.begin([scene], rngs[:1], {"start": "green", "goal": "green"})
+    assert default.step(there, stay).done.all()
+    assert seeing.step(there, stay).done.all()
+    for opened in (default, seeing, sim):
+        opened.close()
