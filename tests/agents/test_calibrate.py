@@ -8,6 +8,7 @@ import pytest
 
 from agents.__main__ import main
 from agents.calibrate import (
+    Calibration,
     Sample,
     Walks,
     auc,
@@ -17,11 +18,13 @@ from agents.calibrate import (
     logistic,
     walked,
 )
+from scenes.library import calibration_path, load_things, scene_names
 from scenes.simulator import SimulatorWorld
 from world.models import load_scene
 from world.tasks import TaskSettings
 
 RNG = np.random.default_rng(0)
+FIELDS = Calibration.__dataclass_fields__
 
 
 def test_a_measure_that_knows_everything_has_an_area_of_one() -> None:
@@ -92,3 +95,24 @@ def test_what_cannot_be_calibrated_is_named(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(ValueError, match="calibrate what ends a task by what is seen"):
         calibrate(world, walks, TaskSettings("ReachGoal"))
     world.close()
+
+
+def test_every_scene_ships_what_its_measures_are_worth_and_the_page_tells_it() -> None:
+    """As `python -m agents calibrate` leaves and prints them: whoever changes a measure makes them anew."""
+    page = Path("agents/LEARNING.md").read_text(encoding="utf-8").replace(" ", "")
+    for scene in scene_names():
+        wanted = {"ReachGoal pixels", "ReachGoal tiny"}
+        wanted |= {"FindObject judge tiny"} if load_things(scene) else set()
+        turns = any(action.object_yaw for action in load_scene(scene).actions)
+        wanted |= {"RotateObject pixels", "RotateObject tiny"} if turns else set()
+        shipped = json.loads(calibration_path(scene).read_text(encoding="utf-8"))
+        assert shipped.keys() == wanted, scene
+        for name, found in shipped.items():
+            assert found["model"] == "sim"
+            assert found["auc"] > 0.8, (scene, name)
+            assert 0 < found["threshold"] <= 1
+            cells = (
+                f"{found[field]:.3f}" if isinstance(found[field], float) else str(found[field]) for field in FIELDS
+            )
+            task, *_, eyes = name.split()
+            assert "|".join(("", scene, task, eyes, *cells, "")) in page, (scene, name)
