@@ -163,6 +163,12 @@ class WalkConfig:
         """Whether the words tell where one is in a place that is called so (Scene.called)."""
         return self.tells_aim and called in self.scenes
 
+    def place(self, name: str, called: str) -> str:
+        """What the words call a place (Scene.name, Scene.called): nothing where they tell aims and do not know it."""
+        if self.knows(called):
+            return called
+        return "" if self.tells_aim else name
+
     def without_aim(self) -> WalkConfig:
         """The same, in words that do not say where an action leads."""
         return replace(self, prompt=self.prompt.replace(" {aim}", "").replace("{aim}", ""))

@@ -161,8 +161,8 @@ class BagelWorldModel:
 
     def words(self, scene: Scene, action: Action, pose: Pose | None) -> Words:
         """What the model reads of an action at `pose`, which is told where the model knows its way about."""
-        aim, called = self._aim(scene, action, pose), scene.called if self._is_told(scene) else scene.name
-        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(called, action, aim)))
+        called = self.walk.place(scene.name, scene.called)
+        return Words(self.checkpoint.tokenizer.prompt(self.walk.words(called, action, self._aim(scene, action, pose))))
 
     def close(self) -> None:
         self._memo.clear()

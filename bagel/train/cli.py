@@ -66,7 +66,7 @@ def _add_data(part: argparse.ArgumentParser) -> None:
     )
     group = part.add_argument_group("simulated", "walks that are drawn anew")
     group.add_argument("--world", default="sim", help="address of the true world that is learnt")
-    group.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop", "maze"])
+    group.add_argument("--scenes", nargs="+", default=["studio", "gallery", "garden", "tabletop", "maze", "anywhere"])
     group.add_argument("--walks", type=cli.count, default=6000, help="walks to learn from, of 32 frames each")
     group.add_argument(
         "--said", type=float, default=0.15, help="share of steps that are longer moves, as in 'turn left 90 degrees'"

@@ -26,6 +26,7 @@ from world.types import NamingWorld, Pose, State
 from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
+LAYOUTS = 4  # so many times as many layouts as seeds alone would draw, of scenes that have them
 _ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts", "things")
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 
@@ -34,7 +35,8 @@ _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 class DataConfig:
     """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks.
 
-    Walk i starts at the place that seed `first_seed + i` draws. `said` is the share of steps that are one of the
+    Walk i starts at the place that seed `first_seed + i` draws, or `i` times LAYOUTS beyond the first where the scene
+    is drawn anew. `said` is the share of steps that are one of the
     longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's, and `even` of
     the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side.
     """
@@ -48,8 +50,8 @@ class DataConfig:
     even: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.first_seed < 0 or self.first_seed < HELD_OUT < self.first_seed + self.num_walks:
-            last = self.first_seed + self.num_walks
+        last = self.first_seed + self.num_walks * LAYOUTS
+        if self.first_seed < 0 or self.first_seed < HELD_OUT < last:
             raise ValueError(f"seeds {self.first_seed} to {last} reach into the held-out ones (from {HELD_OUT})")
         for name, share in (("said", self.said), ("even", self.even)):
             if not 0 <= share <= 1:
@@ -77,11 +79,10 @@ class Walks:
     aims: NDArray[np.float32] | None = None
 
     def called(self, walk: WalkConfig) -> list[str]:
-        """What the words of `walk` call the place of each walk: Scene.called where they know it, its name elsewhere."""
+        """What the words of `walk` call the place of each walk."""
         names = [self.names[scene] for scene in self.scenes]
         things = [""] * len(names) if self.things is None else self.things
-        both = [(name, f"{name} {thing}".rstrip()) for name, thing in zip(names, things, strict=True)]
-        return [called if walk.knows(called) else name for name, called in both]
+        return [walk.place(name, f"{name} {thing}".rstrip()) for name, thing in zip(names, things, strict=True)]
 
 
 def aims_to_tell(walks: Walks, walk: WalkConfig) -> NDArray[np.float32] | None:
@@ -160,9 +161,9 @@ def _world(address: str) -> NamingWorld:
 
 
 def _start(config: DataConfig, index: int) -> State:
-    seed = config.first_seed + index
     world = _world(config.world)
     scene = models.load_scene(config.scenes[index % len(config.scenes)])
+    seed = config.first_seed + index * (LAYOUTS if scene.has_layouts else 1)
     return world.reset([scene.starting_at(world.random_start(scene, seed))], [seed])[0]
 
 

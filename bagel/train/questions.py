@@ -189,19 +189,19 @@ class Answering:
 
 
 def asking_about(
-    walks: Walks, pictures: Tensor, model: Bagel, tokenizer: Tokenizer, num: int
+    walks: Walks, pictures: Tensor, about: Tensor, model: Bagel, tokenizer: Tokenizer, num: int
 ) -> Callable[[], Tensor] | None:
-    """The loss of answering questions about `num` of the pictures [W, L, H, W, 3], drawn at every call; None where
-    nobody knows what is seen."""
+    """The loss of answering questions about `num` of the pictures [W, L, H, W, 3], drawn at every call from
+    the walks `about`, bool [W]; None where nobody knows what is seen."""
     if walks.sights is None:
         return None
     device = pictures.device
     sights, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.sights, walks.scenes))
     questions = Questions(tokenizer, walks.names, present(walks.sights, walks.scenes, str(device)))
-    answering = Answering(model, tokenizer)
+    answering, about = Answering(model, tokenizer), about.nonzero()[:, 0]
 
     def loss() -> Tensor:
-        w = torch.randint(len(pictures), (num,), device=device)
+        w = about[torch.randint(len(about), (num,), device=device)]
         frame = torch.randint(pictures.shape[1], (num,), device=device)
         return answering.loss(pictures[w, frame], questions.draw(sights[w, frame], scenes[w]))
 

@@ -30,6 +30,7 @@ from bagel.train.places import Telling
 from bagel.train.poses import NOWHERE, PoseWords, num_rows
 from bagel.train.questions import asking_about
 from bagel.train.run import RunConfig, run
+from bagel.train.strange import disguise_, mirror_moves
 from bagel.transformer import rotary
 from bagel.vae import Autoencoder, patchify
 from world.types import vocabulary
@@ -63,6 +64,7 @@ class WorldTraining:
     telling: float = 0.5  # weight of their loss
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 192  # asked at each step
+    strange: float = 0.15  # share of walks in other colours, which no words tell the place of
     answers: float = 0.2  # weight of the cross entropy of their answers
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
@@ -259,18 +261,22 @@ def train(model: Bagel, tokenizer: Tokenizer, autoencoder: Autoencoder, walks: W
     dtype = torch.bfloat16 if cuda else torch.float32
     model.to(device, dtype)
     pictures = to_device(walks.frames, device)
-    latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
     names, numbers = np.unique(walks.called(walk), return_inverse=True)
     moves, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.actions, numbers))
+    strange = torch.zeros(len(pictures), dtype=torch.bool, device=device)
+    if walk.tells_aim:  # elsewhere a name stands in the words of every place
+        strange = disguise_(pictures, moves, mirror_moves(walks.wordings).to(device), c.strange)
+        scenes = torch.where(strange, len(names), scenes)  # the one without a name, of Phrases
+    latents = encode(autoencoder, pictures, model.config.latent_patch_size, dtype)
     told = aims_to_tell(walks, walk)
     aims = None if told is None else torch.from_numpy(np.array(told)).to(device)
-    knows = torch.tensor([walk.knows(str(name)) for name in names], device=device)
+    knows = torch.tensor([walk.knows(str(name)) for name in (*names, "")], device=device)
     known_walks = knows[scenes].nonzero()[:, 0]
     layout = Layout(walk.history + 1, latents.shape[2], c.words)
     phrases = Phrases(tokenizer, walk, (names.tolist(), walks.wordings), c.words, device)
     objective = Objective(model, tokenizer, layout, c.batch, device)
     telling = Telling(model, tokenizer.image_markers, objective.grid)
-    asking = asking_about(walks, pictures, model, tokenizer, c.questions)
+    asking = asking_about(walks, pictures, ~strange, model, tokenizer, c.questions)
     if cuda:
         for layer in model.transformer.layers:
             layer.compile(dynamic=False)

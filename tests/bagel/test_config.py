@@ -55,6 +55,13 @@ def test_words_may_tell_where_a_move_leads(pose: Pose, told: str) -> None:
         assert silent.words("gallery", vocabulary()[3], known) == "gallery: turn left"
 
 
+def test_a_place_is_named_where_the_words_know_it_or_tell_no_aims() -> None:
+    knows = WalkConfig(prompt="{scene} {aim}: {action}", scenes=("hall vase", "attic"))
+    assert [knows.place("hall", "hall vase"), knows.place("attic", "attic")] == ["hall vase", "attic"]
+    assert [knows.place("hall", "hall duck"), knows.place("cellar", "cellar")] == ["", ""]
+    assert knows.without_aim().place("cellar", "cellar") == "cellar"
+
+
 @pytest.mark.parametrize("anchor", [-0.1, 1.5, float("nan"), "all"])
 def test_an_anchor_is_a_share(anchor: float) -> None:
     with pytest.raises(ValueError, match="anchor is a share in"):

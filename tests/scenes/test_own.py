@@ -12,7 +12,8 @@ from bagel.train.data import DataConfig, generate
 from scenes import library, own
 from scenes.__main__ import main
 from scenes.ground import MARGIN
-from scenes.simulator import SimulatorWorld
+from scenes.simulator import SimulatorWorld, held_out
+from world import models
 from world.errors import SceneError
 from world.types import Pose
 
@@ -48,6 +49,9 @@ circles = [[0.0, 0.0, 0.2]]
 door = { x = -2.0, y = 0.0 }
 wall = { x = -2.0, y = 1.2, yaw = 90.0 }
 """
+
+
+CELLAR = Path(__file__).parent / "cellar"  # what no model was shown: `scenes evaluate --scenes tests/scenes/cellar`
 
 
 @pytest.fixture
@@ -139,3 +143,14 @@ def test_a_wrong_model_is_told(shed: Path) -> None:
     (shed / "other.xml").write_text(MODEL)
     with pytest.raises(SceneError, match=r"needs one MuJoCo model, it has other\.xml, shed\.xml"):
         library.load_scene(str(shed))
+
+
+@pytest.mark.gl
+def test_the_cellar_that_no_model_was_shown_can_be_measured_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_own", {})
+    scene, world = library.load_scene(str(CELLAR)), SimulatorWorld()
+    starts = [world.random_start(scene, held_out(scene, k)) for k in range(3)]
+    world.close()
+    assert scene.called == "cellar"
+    assert scene.called not in models.load("tiny").walk.scenes  # pyright: ignore[reportAttributeAccessIssue]
+    assert all(start.frame.std() > 30 for start in starts)

@@ -109,7 +109,7 @@ def test_windows_tell_where_a_move_leads_where_it_is_known(base: Checkpoint) -> 
     aims = np.array([[[1, 2, yaw, -10, 45] for yaw in (-15, 0)]], np.float32)
     for elsewhere in (walks, replace(walks, aims=aims)):
         attic = replace(elsewhere, names=("attic",))
-        assert Windows(attic, told, 0.0).draw()[1] == ["attic: turn left"] * 2
+        assert Windows(attic, told, 0.0).draw()[1] == ["turn left"] * 2
     here = replace(walks, aims=aims)
     assert Windows(here, told, 0.0).draw()[1] == [
         "hall x+100 y+200 yaw345 pitch-10 object045: turn left",
