@@ -1,10 +1,10 @@
 """Places that a walk has passed: where a step leads back to one, its picture says more than all that lay between.
 
 Where nobody knows the walls, a walk that slides along one is soon elsewhere than it is reckoned to be. So places are
-forgotten after a move that showed no change, and where a known place does not look as it did; and a step over the floor
-leads back only between places that are both known. Who reckons on a floor plan knows where it stands: there a wall
-changes nothing of what is known, and a picture that looks otherwise has only faded. After words that nobody can reckon
-with all may be otherwise, with a plan as well.
+forgotten after a step over the floor that showed no change, or to a known place that does not look as it did; and a
+step over the floor leads back only between places that are both known. A turn is made whatever stands there. Who
+reckons on a floor plan knows where it stands: there a wall changes nothing of what is known, and a picture that looks
+otherwise has only faded. After words that nobody can reckon with all may be otherwise, with a plan as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from world.types import Action, Frame, Pose, Scene, Start, State, wrap
 MOST = 40  # places
 NEAR = 0.02  # m and
 ALIKE = 1.0  # degrees within which two poses are one
-STILL = 2.0  # grey levels that a picture differs in the mean from the one before, where nothing moved
+STILL = 2.0  # grey levels that a picture differs in the mean from the one before, where something stood in the way
 SAME = 8.0  # grey levels that two pictures of one place differ at most in the mean
 
 
@@ -55,11 +55,11 @@ def passed(state: State, action: Action, frame: Frame, reckon: Reckon = unhinder
     `reckon` as for `way_back`.
     """
     planned = reckon is not unhindered
-    blocked = not planned and action.name != "stay" and _change(frame, state.frame) < STILL
+    blocked = not planned and _goes(action) and _change(frame, state.frame) < STILL
     if blocked or _is_open(state.pose, action):
         return ()
     here = _at(state.places, state.pose)
-    if here is not None and (planned or _change(here.frame, state.frame) <= SAME):
+    if here is not None and (planned or _looks_as_it_did(here, state)):
         return state.places
     return (*(() if here is not None else state.places), Start("", state.pose, state.frame))[-MOST:]
 
@@ -67,7 +67,17 @@ def passed(state: State, action: Action, frame: Frame, reckon: Reckon = unhinder
 def _is_trusted(state: State, action: Action) -> bool:
     """Whether one is where one is reckoned to be though nobody knows the walls."""
     here = _at(state.places, state.pose)
-    return not (action.forward or action.left) if here is None else _change(here.frame, state.frame) <= SAME
+    return not _goes(action) if here is None else _looks_as_it_did(here, state)
+
+
+def _looks_as_it_did(here: Start, state: State) -> bool:
+    """Whether nothing speaks against being at `here`; after a turn nothing can."""
+    return not any(map(_goes, state.actions[-1:])) or _change(here.frame, state.frame) <= SAME
+
+
+def _goes(action: Action) -> bool:
+    """Whether it leads over the floor."""
+    return bool(action.forward or action.left)
 
 
 def _change(one: Frame, other: Frame) -> float:

@@ -59,6 +59,18 @@ def test_a_place_that_looks_otherwise_ends_the_trust_in_all_of_them() -> None:
     assert np.array_equal(place.frame, strange.frame)
 
 
+def test_nothing_speaks_against_a_turn() -> None:
+    state = walked(LEFT, LEFT, RIGHT)
+    strange = replace(
+        state, frames=(*state.frames[:-1], 255 - state.frame)
+    )  # what was never seen is drawn anew each time
+    found = way_back(strange, RIGHT)
+    assert found is not None
+    assert found[0].pose == SCENE.starts[0].pose
+    assert gone(strange, RIGHT).places == state.places
+    assert len(passed(state, RIGHT, state.frame)) == len(state.places)  # no change to be seen
+
+
 def test_the_last_step_of_a_full_turn_finds_the_start() -> None:
     state = walked(*[LEFT] * 23)
     found = way_back(state, LEFT)
