@@ -54,30 +54,19 @@ def passed(state: State, action: Action, frame: Frame, reckon: Reckon = unhinder
 
     `reckon` as for `way_back`.
     """
-    planned = reckon is not unhindered
-    blocked = not planned and _goes(action) and _change(frame, state.frame) < STILL
-    if blocked or _is_open(state.pose, action):
+    if _is_open(state.pose, action):
         return ()
-    here = _at(state.places, state.pose)
-    if here is not None and (planned or _looks_as_it_did(here, state)):
-        return state.places
-    return (*(() if here is not None else state.places), Start("", state.pose, state.frame))[-MOST:]
+    if reckon is unhindered and (action.forward or action.left):
+        there = _at(state.places, state.pose.moved(action))
+        if _change(frame, state.frame) < STILL or (there is not None and _change(there.frame, frame) > SAME):
+            return ()
+    here = Start("", state.pose, state.frame)
+    return state.places if _at(state.places, here.pose) else (*state.places, here)[-MOST:]
 
 
 def _is_trusted(state: State, action: Action) -> bool:
-    """Whether one is where one is reckoned to be though nobody knows the walls."""
-    here = _at(state.places, state.pose)
-    return not _goes(action) if here is None else _looks_as_it_did(here, state)
-
-
-def _looks_as_it_did(here: Start, state: State) -> bool:
-    """Whether nothing speaks against being at `here`; after a turn nothing can."""
-    return not any(map(_goes, state.actions[-1:])) or _change(here.frame, state.frame) <= SAME
-
-
-def _goes(action: Action) -> bool:
-    """Whether it leads over the floor."""
-    return bool(action.forward or action.left)
+    """Whether one comes to where one is reckoned to come though nobody knows the walls."""
+    return not (action.forward or action.left) or _at(state.places, state.pose) is not None
 
 
 def _change(one: Frame, other: Frame) -> float:
