@@ -35,10 +35,10 @@ _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
 class DataConfig:
     """`num_walks` walks of `length` frames, spread evenly over `scenes`; the same config gives the same walks.
 
-    Walk i starts at the place that seed `first_seed + i` draws, or `i` times LAYOUTS beyond the first where the scene
-    is drawn anew. `said` is the share of steps that are one of the
-    longer moves that can be said ("turn left 90 degrees", "forward and look up") instead of a stroll's, and `even` of
-    the others the share in which the scene's level moves come equally often: a stroll seldom steps to the side.
+    Walk i starts at the place that seed `first_seed + i` draws, `first_seed + LAYOUTS i` where the scene is drawn anew.
+    `said` is the share of steps that are one of the longer moves that can be said ("turn left 90 degrees", "forward and
+    look up") instead of a stroll's, and `even` of the others the share in which the scene's level moves come equally
+    often: a stroll seldom steps to the side.
     """
 
     scenes: tuple[str, ...]

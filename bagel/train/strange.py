@@ -26,7 +26,8 @@ def disguise_(pictures: Tensor, moves: Tensor, mirrors: Tensor, share: float) ->
 
     pictures: uint8 [W, L, H, W, 3]; moves: int [W, L - 1]; mirrors: as of `mirror_moves`.
     """
-    strange = torch.rand(len(pictures), device=pictures.device) < share
+    strange = torch.zeros(len(pictures), dtype=torch.bool, device=pictures.device)
+    strange[torch.randperm(len(pictures))[: int(share * len(pictures))]] = True
     for i in strange.nonzero()[:, 0].tolist():
         pictures[i] = recolored(pictures[i], *_colors(pictures.device))
         if torch.rand(()) < 0.5:
