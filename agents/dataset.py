@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from gymnasium import Space
 from gymnasium.envs.registration import EnvSpec
@@ -36,6 +36,14 @@ class Kind:
     env_spec: EnvSpec | None  # None: no environment makes more of them
     algorithm: str
     description: str
+
+
+class Ending(NamedTuple):
+    """How an episode ended."""
+
+    reached: bool  # what the task wants; else the time was up
+    steps: int
+    reward: float  # of the whole episode
 
 
 class Dataset:
@@ -71,19 +79,28 @@ class Dataset:
         """What was kept so far, in order."""
         return (load_episode(self._file(i)) for i in range(self.num_episodes) if self._file(i).exists())
 
-    def finish(self, kind: Kind, video: bool = False) -> None:
-        """Makes the dataset appear, with an mp4 an episode beside it where `video` asks for them."""
+    def finish(self, kind: Kind, video: bool = False) -> list[Ending]:
+        """Makes the dataset appear, with an mp4 an episode beside it where `video` asks for them; how they ended."""
         if left := self.missing():
             raise ValueError(f"{self.name} lacks {len(left)} of {self.num_episodes} episodes: play them first")
         built = self._partial / "built"
         shutil.rmtree(built, ignore_errors=True)
         built.mkdir(parents=True)
-        write_minari(built / "data", self.name, self.episodes(), kind, json.dumps(self._request))
+        endings: list[Ending] = []
+
+        def noted() -> Iterator[Episode]:
+            for episode in self.episodes():
+                last, rewards = episode.arrays["terminations"][-1], episode.arrays["rewards"]
+                endings.append(Ending(bool(last), len(episode), float(rewards.sum())))
+                yield episode
+
+        write_minari(built / "data", self.name, noted(), kind, json.dumps(self._request))
         if video:
             for i, episode in enumerate(self.episodes()):
                 save_video(built / "videos" / f"episode-{i:05d}.mp4", cast(Iterable[Frame], episode.frames))
         os.rename(built, self.path)
         shutil.rmtree(self._partial)
+        return endings
 
     def _file(self, index: int) -> Path:
         return self._partial / "episodes" / f"{index:06d}.npz"

@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast, get_args
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from rich.console import Console
 from rich.progress import Progress
 
 from agents.base import Stopped
 from agents.casting import Name, Role, caster, needs_words
-from agents.dataset import Dataset, Kind, loading, name_of
+from agents.dataset import Dataset, Ending, Kind, loading, name_of
 from agents.episode import Episode, play
 from agents.planner import Eyes, Method, Search
+from agents.scoring import cell
+from scenes.estimates import mean
 from world import ENV_ID, TASK_IDS, cli, models
 from world.settings import SamplerConfig
 from world.types import WorldModel
@@ -138,13 +141,20 @@ class Troupe(Protocol):
     def close(self) -> None: ...
 
 
-def collect(dataset: Dataset, troupe: Troupe, video: bool = False, tell: Tell = lambda done, of: None) -> None:
-    """Has the missing episodes played, keeps them as they come, and makes the dataset appear."""
+def collect(dataset: Dataset, troupe: Troupe, video: bool = False, tell: Tell = lambda done, of: None) -> list[Ending]:
+    """Has the missing episodes played, keeps them as they come, and makes the dataset appear; how all of them ended."""
     missing = dataset.missing()
     for done, (index, episode) in enumerate(troupe.play_all(missing), 1):
         dataset.keep(index, episode)
         tell(done, len(missing))
-    dataset.finish(troupe.kind(), video)
+    return dataset.finish(troupe.kind(), video)
+
+
+def summary(env_id: str, endings: Sequence[Ending]) -> str:
+    """What a task's episodes came to, with 95% intervals; nobody is ever done with exploring."""
+    reached, steps, rewards = (mean(np.array(column, np.float64)) for column in zip(*endings, strict=True))
+    done = "" if env_id == TASK_IDS["Explore"] else f"reached in {cell(reached)} of {len(endings)} episodes, "
+    return f"{done}{cell(steps)} moves, return {cell(rewards)}"
 
 
 def add_rollout(commands: Any) -> None:
@@ -213,12 +223,14 @@ def _rollout(args: argparse.Namespace) -> None:
         with closing(_troupe(rollout, args)) as troupe, Progress(console=console) as progress:
             bar = progress.add_task(f"{rollout.role.name} in {stage.scene}", total=len(missing))
             try:
-                collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
+                endings = collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
             except Stopped as stopped:
                 kept = rollout.episodes - len(dataset.missing())
                 told = f"{stopped}: {kept} of {rollout.episodes} episodes are kept; the same command goes on"
                 console.print(told, soft_wrap=True)
                 return
+        if stage.env_id != ENV_ID:  # a walk has nothing to do
+            console.print(summary(stage.env_id, endings), soft_wrap=True, highlight=False)
     Console().print(loading(dataset), soft_wrap=True, markup=False, highlight=False)
 
 

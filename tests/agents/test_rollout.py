@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,18 @@ def test_a_task_is_played_as_the_flags_say(tmp_path: Path) -> None:
     assert env.spec is not None
     assert env.spec.kwargs["judged_by"] == "pose"
     env.close()
+
+
+def test_it_is_told_how_often_a_task_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--env", "BagelWorld/RotateObject-v0", "--places", "named", "--agent", "script"]
+    command = [*ROLLOUT, *flags, "--script", "object_left", "--steps", "6", "--episodes", "8", "--out", str(tmp_path)]
+    assert main(command) == 0
+    episodes = list(loaded(tmp_path, "toy-script-toy-v0").iterate_episodes())
+    reached = np.mean([episode.terminations[-1] for episode in episodes])
+    moves = np.mean([len(episode.rewards) for episode in episodes])
+    assert 0 < reached < 1  # one way in two is right, and the goal six turns away at most
+    told = capsys.readouterr().err
+    assert re.search(rf"reached in {reached:.2f} ± \d\.\d\d of 8 episodes, {moves:.2f} ± \d\.\d\d moves, return", told)
 
 
 def test_sentences_are_kept_as_text_and_a_video_lies_beside_each_episode(tmp_path: Path) -> None:
