@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -92,14 +93,17 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode is human, rgb_array or None, got {render_mode!r}")
         self.scene = load_scene(scene) if isinstance(scene, str) else scene
-        self.model = load(model, sampler=sampler) if isinstance(model, str) else model
-        self._owns_model = isinstance(model, str)
         self.render_mode = render_mode
-        self.episodes = episodes_in(self.model)
         self.episode: Episode | None = None  # None before the first reset
         self._window: FrameWindow | None = None
-        self.action_space = self.episodes.actions(self.scene)
-        self.observation_space = self.episodes.space(self.scene)
+        with ExitStack() as opened:  # closes it all where the arguments are refused
+            if isinstance(model, str):
+                model = opened.enter_context(closing(load(model, sampler=sampler)))
+            self.model = model
+            self.episodes = opened.enter_context(closing(episodes_in(model)))
+            self.action_space = self.episodes.actions(self.scene)
+            self.observation_space = self.episodes.space(self.scene)
+            self._opened = opened.pop_all()
 
     @property
     def state(self) -> State | None:
@@ -138,12 +142,10 @@ class WorldEnv(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """Closes the window, and what was loaded here."""
-        self.episodes.close()
         if self._window is not None:
             self._window.close()
             self._window = None
-        if self._owns_model:
-            self.model.close()
+        self._opened.close()
 
     def _show(self) -> None:
         if self.render_mode != "human" or self.state is None:

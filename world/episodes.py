@@ -150,6 +150,7 @@ class Episodes:
         if self.model.spec.model != self.settings.eyes or not isinstance(seer, wanted):  # eyes do not travel
             seer = self._seer = models.load(self.settings.eyes)
         if not isinstance(seer, wanted):
+            self.close()
             raise ValueError(f"{self.settings.eyes!r} has no eyes of its own: give eyes='tiny' or a BAGEL directory")
         return Remembered(seer if isinstance(seer, Looks) else None, seer if isinstance(seer, Judge) else None)
 

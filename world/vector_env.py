@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,11 +82,14 @@ class WorldVectorEnv(VectorEnv[Any, Any, Any]):
         self.render_mode = rows.render_mode
         self.num_envs, self.max_episode_steps = rows.num_envs, rows.max_episode_steps
         self.scenes = [loaded[i % len(loaded)] for i in range(self.num_envs)]
-        self.model = load(model, sampler=sampler) if isinstance(model, str) else model
-        self._owns_model = isinstance(model, str)
-        self.episodes = episodes_in(self.model)
-        self.single_action_space = _shared("actions", {s.name: self.episodes.actions(s) for s in loaded})
-        self.single_observation_space = _shared("observations", {s.name: self.episodes.space(s) for s in loaded})
+        with ExitStack() as opened:  # closes it all where the arguments are refused
+            if isinstance(model, str):
+                model = opened.enter_context(closing(load(model, sampler=sampler)))
+            self.model = model
+            self.episodes = opened.enter_context(closing(episodes_in(model)))
+            self.single_action_space = _shared("actions", {s.name: self.episodes.actions(s) for s in loaded})
+            self.single_observation_space = _shared("observations", {s.name: self.episodes.space(s) for s in loaded})
+            self._opened = opened.pop_all()
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._rngs: list[np.random.Generator] = [seeding.np_random(None)[0] for _ in range(self.num_envs)]
@@ -150,9 +154,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, Any]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Closes what was loaded here."""
-        self.episodes.close()
-        if self._owns_model:
-            self.model.close()
+        self._opened.close()
 
     def _begin(self, rows: Sequence[int], options: dict[str, Any] | None = None) -> None:
         if rows:

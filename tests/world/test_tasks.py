@@ -23,6 +23,7 @@ from world.moves import to_action
 from world.task_env import TaskEnv
 from world.tasks import TaskSettings
 from world.types import Frame
+from world.vector_env import TaskVectorEnv
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +220,38 @@ def test_what_a_scene_lacks_is_named() -> None:
         env.reset(options={"goal": "door"})
     with pytest.raises(gymnasium.error.ResetNeeded):
         TaskEnv("toy", "toy", task="Explore").step(0)
+
+
+class Watched(ToyWorld):
+    """Tells which of it are open."""
+
+    opened: list[ToyWorld] = []  # noqa: RUF012 (of all)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened.append(self)
+
+    def close(self) -> None:
+        self.opened.remove(self)
+
+
+def load_watched(address: str, **settings: object) -> Watched:
+    return Watched()
+
+
+@pytest.mark.parametrize("env", [TaskEnv, TaskVectorEnv])
+@pytest.mark.parametrize("settings", [{"task": "ReachGoal"}, {"task": "Explore", "eyes": "toy"}])
+def test_where_settings_are_refused_what_was_loaded_is_closed_and_a_given_model_stays_open(
+    env: type[TaskEnv | TaskVectorEnv], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by the scene, and for the eyes, which are a second model."""
+    monkeypatch.setitem(models.MODELS, "toy", f"{__name__}:load_watched")
+    Watched.opened.clear()
+    given = Watched()
+    for model in ("toy", given):
+        with pytest.raises(ValueError, match="of its own"):
+            env(model=model, scene="toy", **settings)
+        assert Watched.opened == [given]
 
 
 @pytest.mark.gl
