@@ -10,16 +10,20 @@ import asyncio
 import importlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 from world import models
 from world.client import RemoteWorldModel
+from world.endpoints import is_endpoint
 from world.errors import LinkError
 from world.settings import SamplerConfig
-from world.types import Action, Scene, State, WorldSpec
+from world.types import Action, Scene, State, WorldModel, WorldSpec
+
+T = TypeVar("T")
 
 PATIENCE = 120.0  # s without any replica that lives
 GONE = 3.0  # s without a connection to a served model until it counts as dead: longer than links take to reconnect
@@ -51,26 +55,35 @@ class Replica:
     """Holds a model; steps that come while it is busy are its next batch."""
 
     def __init__(self, config: ReplicaConfig) -> None:
-        self.model = models.load(config.address, sampler=config.sampler, device=config.device)
-        if isinstance(self.model, RemoteWorldModel):
-            self.model.bear(GONE)
+        self._config = config
         self._thread = ThreadPoolExecutor(1)
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
+        if not is_endpoint(config.address):  # a server may come later, but Ray buries an actor that fails here
+            _ = self.model
+
+    @cached_property
+    def model(self) -> WorldModel:
+        """Loaded when first asked for; raises LinkError where it is served, and its server has not come yet."""
+        model = models.load(self._config.address, sampler=self._config.sampler, device=self._config.device)
+        if isinstance(model, RemoteWorldModel):
+            model.bear(GONE)
+        return model
 
     async def ready(self) -> WorldSpec:
         """Answers once the model is loaded; raises LinkError where it is served, and its server is not there."""
-        if isinstance(self.model, RemoteWorldModel):
-            server = await self._run(self.model.health)
+        model = await self._run(lambda: self.model)
+        if isinstance(model, RemoteWorldModel):
+            server = await self._run(model.health)
             if not server.ready:
-                raise LinkError(f"{self.model.address} is not ready: {server.stage}")
-        return self.model.spec
+                raise LinkError(f"{model.address} is not ready: {server.stage}")
+        return model.spec
 
     async def reset(self, scenes: list[Scene], seeds: list[int]) -> list[State]:
-        return await self._run(self.model.reset, scenes, seeds)
+        return await self._run(lambda: self.model.reset(scenes, seeds))
 
     async def ask(self, states: list[State], question: str) -> list[str]:
-        return await self._run(self.model.ask, states, question)
+        return await self._run(lambda: self.model.ask(states, question))
 
     async def step(self, states: list[State], actions: list[Action]) -> list[State]:
         waiting = _Waiting(states, actions, asyncio.get_running_loop().create_future())
@@ -93,7 +106,7 @@ class Replica:
         """
         states, actions = [s for w in batch for s in w.states], [a for w in batch for a in w.actions]
         try:
-            after = iter(await self._run(self.model.step, states, actions))
+            after = iter(await self._run(lambda: self.model.step(states, actions)))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is for whoever asked)
             for waiting in batch:
                 if len(batch) == 1 or isinstance(error, LinkError):
@@ -104,8 +117,8 @@ class Replica:
         for waiting in batch:
             waiting.done.set_result([next(after) for _ in waiting.states])
 
-    async def _run(self, verb: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, verb, *arguments)
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 class Dispatcher:

@@ -1,9 +1,10 @@
 """Rollouts on Ray clusters of which something is killed meanwhile, in processes of their own, never in the tests'.
 
 python -m tests.agents.cluster_host server OUT MODEL PID
+python -m tests.agents.cluster_host late OUT MODEL
 python -m tests.agents.cluster_host node OUT FLAGS...
 
-Either plays into OUT, and prints a line of JSON last: see the functions.
+Each plays into OUT, and prints a line of JSON last: see the functions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster as Nodes
+from ray.exceptions import RayError
 
 from agents import cluster
 from agents.casting import Role
@@ -28,6 +30,7 @@ from agents.cluster import HERE, Cluster, ClusterTroupe, Worker
 from agents.dataset import Dataset
 from agents.replicas import Dispatcher
 from agents.rollout import Rollout, Stage
+from tests.world.conftest import Host
 
 EPISODES, STEPS = 6, 6
 
@@ -67,6 +70,29 @@ def dispatched() -> dict[str, Any]:
     return {"least busy": least_busy, "alone": alone, "none": none, "back": back}
 
 
+def late(out: str, model: str) -> dict[str, Any]:
+    """One worker, a replica behind a server that starts when the replica has already looked for it in vain.
+
+    Tells what the replica said to that.
+    """
+    rollout = Rollout(Stage(model=model), Role(), EPISODES, STEPS)
+    dataset = Dataset(Path(out), rollout.name, rollout.request(), EPISODES)
+    with closing(ClusterTroupe(rollout, Cluster(HERE, workers=1, replicas=1))) as troupe:
+        answer = ""
+        try:
+            ray.get(troupe._kept[0].ready.remote())
+        except RayError as error:
+            answer = str(error).splitlines()[-1]
+        server = Host(Path(out), 0.0, bind=model)
+        try:
+            for index, episode in troupe.play_all(dataset.missing()):
+                dataset.keep(index, episode)
+            dataset.finish(troupe.kind())
+        finally:
+            server.kill()
+        return {"lost": troupe.num_lost, "answer": answer}
+
+
 def node(out: str, *flags: str) -> dict[str, int]:
     """`rollout FLAGS` on the cluster that runs here, three nodes of two CPUs: the one with the first replica is killed.
 
@@ -93,5 +119,5 @@ def node(out: str, *flags: str) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    told = {"server": server, "node": node}[sys.argv[1]](*sys.argv[2:])
+    told = {"server": server, "late": late, "node": node}[sys.argv[1]](*sys.argv[2:])
     sys.stdout.write("\n" + json.dumps(told) + "\n")

@@ -165,6 +165,14 @@ def test_a_server_that_is_killed_costs_no_episode(tmp_path: Path) -> None:
             host.kill()
 
 
+def test_a_server_that_starts_after_its_replica_costs_a_retry(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    told = json.loads(run("tests.agents.cluster_host", "late", str(tmp_path), f"tcp://127.0.0.1:{port}"))
+    assert told["lost"] == 0
+    assert "LinkError: no answer from tcp://127.0.0.1" in told["answer"]
+    assert len(content(tmp_path, SERVED)) == EPISODES
+
+
 @pytest.mark.gl
 @pytest.mark.slow
 def test_a_node_that_is_killed_costs_no_episode(tmp_path: Path) -> None:
