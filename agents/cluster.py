@@ -72,6 +72,7 @@ class ClusterTroupe:
         """Raises WorldError where there is no cluster, and what the rollout's scene or model address are at fault."""
         models.load_scene(rollout.stage.scene)
         addresses = _addresses(rollout, cluster)
+        self._seed = rollout.seed
         self.num_lost = 0  # workers that died while they played
         self._ray = _connected(cluster, len(addresses))
         try:
@@ -106,7 +107,10 @@ class ClusterTroupe:
                     self.num_lost += 1
                     tries[index] += 1
                     if tries[index] == _TRIES:
-                        raise WorldError(f"episode {index} ended {_TRIES} workers: play it alone to see why") from None
+                        alone = f"--seed {self._seed + index} --episodes 1, another --out and no --cluster"
+                        raise WorldError(
+                            f"episode {index} ended {_TRIES} workers: play it alone to see why, with {alone}"
+                        ) from None
                     left.appendleft(index)
                 pending[worker.ready.remote()] = worker, None
                 continue
@@ -124,7 +128,7 @@ class ClusterTroupe:
                 break
             with contextlib.suppress(self._ray.exceptions.RayActorError):
                 return self._ray.get(answers[0])
-        raise WorldError("no worker is left that found room: run the same command again, what was played is kept")
+        raise WorldError("no worker is left that found room: wait for some, or give fewer --workers")
 
     def close(self) -> None:
         """Ends the actors; a cluster that was started here ends too. May be called twice."""

@@ -220,7 +220,7 @@ class PooledWorldModel:
                 self._dispatcher.give_back.remote(self._worker)
             failures[replica] += 1
             if failures[replica] == _TRIES:
-                raise LinkError(f"a replica of the model failed {_TRIES} times in one {verb}: {why}")
+                raise LinkError(f"a replica of the model failed {_TRIES} times in one {verb}, look after it: {why}")
 
 
 def actors(names: Sequence[str]) -> list[Any]:

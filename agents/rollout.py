@@ -28,6 +28,7 @@ from agents.planner import Eyes, Method, Search
 from agents.scoring import cell
 from scenes.estimates import mean
 from world import ENV_ID, TASK_IDS, cli, models
+from world.errors import WorldError
 from world.settings import SamplerConfig
 from world.types import WorldModel
 
@@ -224,10 +225,12 @@ def _rollout(args: argparse.Namespace) -> None:
             bar = progress.add_task(f"{rollout.role.name} in {stage.scene}", total=len(missing))
             try:
                 endings = collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
-            except Stopped as stopped:
+            except (Stopped, WorldError) as error:
                 kept = rollout.episodes - len(dataset.missing())
-                told = f"{stopped}: {kept} of {rollout.episodes} episodes are kept; the same command goes on"
-                console.print(told, soft_wrap=True)
+                told = f"{kept} of {rollout.episodes} episodes are kept; the same command goes on"
+                if isinstance(error, WorldError):
+                    raise WorldError(f"{error} ({told})") from None
+                console.print(f"{error}: {told}", soft_wrap=True)
                 return
         if stage.env_id != ENV_ID:  # a walk has nothing to do
             console.print(summary(stage.env_id, endings), soft_wrap=True, highlight=False)

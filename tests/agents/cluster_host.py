@@ -3,8 +3,9 @@
 python -m tests.agents.cluster_host server OUT MODEL PID
 python -m tests.agents.cluster_host late OUT MODEL
 python -m tests.agents.cluster_host node OUT FLAGS...
+python -m tests.agents.cluster_host doomed FLAGS...
 
-Each plays into OUT, and prints a line of JSON last: see the functions.
+Each plays into OUT, and prints a line of JSON last, but for the last: see the functions.
 """
 
 from __future__ import annotations
@@ -18,21 +19,33 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray.cluster_utils import Cluster as Nodes
 from ray.exceptions import RayError
 
 from agents import cluster
+from agents.__main__ import main
 from agents.casting import Role
 from agents.cluster import HERE, Cluster, ClusterTroupe, Worker
 from agents.dataset import Dataset
+from agents.episode import Episode
 from agents.replicas import Dispatcher
 from agents.rollout import Rollout, Stage
 from tests.world.conftest import Host
 
 EPISODES, STEPS = 6, 6
+DOOMED = 2
+
+
+class Doomed(Worker):
+    """One of its episodes ends its process, as one does that finds no memory."""
+
+    def play(self, index: int) -> Episode:
+        if index == DOOMED:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().play(index)
 
 
 def server(out: str, model: str, pid: str) -> dict[str, Any]:
@@ -118,6 +131,12 @@ def node(out: str, *flags: str) -> dict[str, int]:
     return {"kept": len(kept)}
 
 
+def doomed(*flags: str) -> NoReturn:
+    """`rollout FLAGS` of a doomed worker."""
+    cluster.Worker = Doomed
+    sys.exit(main(["rollout", "--cluster", HERE, "--workers", "1", *flags]))
+
+
 if __name__ == "__main__":
-    told = {"server": server, "late": late, "node": node}[sys.argv[1]](*sys.argv[2:])
+    told = {"server": server, "late": late, "node": node, "doomed": doomed}[sys.argv[1]](*sys.argv[2:])
     sys.stdout.write("\n" + json.dumps(told) + "\n")

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,14 @@ from agents import replicas
 from agents.__main__ import main
 from agents.cluster import Cluster
 from agents.replicas import Replica, ReplicaConfig
-from tests.agents.cluster_host import EPISODES, STEPS
+from tests.agents.cluster_host import DOOMED, EPISODES, STEPS
 from tests.agents.test_rollout import content
-from tests.world.conftest import Host
+from tests.world.conftest import Host, Served
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.errors import LinkError
-from world.types import Action, State
+from world.server import ServerOptions
+from world.types import Action, State, WorldModel
 
 ROOT = Path(__file__).parent.parent.parent
 SCENE = toy_scene()
@@ -120,9 +121,8 @@ def test_an_impossible_cluster_is_refused(settings: dict[str, int]) -> None:
         Cluster("here", **settings)
 
 
-def run(*command: str) -> str:
-    """What a module prints last."""
-    done = subprocess.run(
+def ran(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -130,6 +130,11 @@ def run(*command: str) -> str:
         text=True,
         timeout=600,
     )
+
+
+def run(*command: str) -> str:
+    """What a module prints last."""
+    done = ran(*command)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 
@@ -171,6 +176,55 @@ def test_a_server_that_starts_after_its_replica_costs_a_retry(tmp_path: Path) ->
     assert told["lost"] == 0
     assert "LinkError: no answer from tcp://127.0.0.1" in told["answer"]
     assert len(content(tmp_path, SERVED)) == EPISODES
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[WorldModel], str]]:
+    """Serves a model; the address."""
+    with contextlib.ExitStack() as ends:
+
+        def start(model: WorldModel) -> str:
+            served = Served(model, f"ipc://{tmp_path}/served", ServerOptions())
+            ends.callback(served.end)
+            return served.address
+
+        yield start
+
+
+def test_an_episode_that_ends_every_worker_ends_the_run_and_what_was_played_is_kept(
+    tmp_path: Path, serve: Callable[[WorldModel], str]
+) -> None:
+    flags = ["--model", serve(ToyWorld()), "--episodes", str(EPISODES), "--steps", str(STEPS), "--seed", "3"]
+    done = ran("tests.agents.cluster_host", "doomed", *flags, "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert f"episode {DOOMED} ended 5 workers" in done.stderr
+    assert f"--seed {3 + DOOMED} --episodes 1" in done.stderr
+    assert f"({DOOMED} of {EPISODES} episodes are kept; the same command goes on)" in done.stderr
+    assert len(list(tmp_path.glob(".*.partial/episodes/*.npz"))) == DOOMED
+    assert main(["rollout", *flags, "--out", str(tmp_path)]) == 0
+    assert len(content(tmp_path, "studio-random-ipc-v0")) == EPISODES
+
+
+def test_a_replica_that_fails_again_and_again_ends_the_run_and_what_was_played_is_kept(
+    tmp_path: Path, serve: Callable[[WorldModel], str]
+) -> None:
+    class Tired(ToyWorld):
+        steps = 0
+
+        def step(self, states: Sequence[State], actions: Sequence[Action]) -> list[State]:
+            self.steps += 1
+            if self.steps > STEPS + 1:  # in its second episode
+                raise RuntimeError("the card is lost")
+            return super().step(states, actions)
+
+    flags = ["--model", serve(Tired()), "--episodes", str(EPISODES), "--steps", str(STEPS)]
+    cluster = ["--cluster", "here", "--workers", "1", "--replicas", "1"]
+    done = ran("agents", "rollout", *flags, *cluster, "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "a replica of the model failed 5 times in one step, look after it: ipc://" in done.stderr
+    assert "the card is lost" in done.stderr
+    assert f"(1 of {EPISODES} episodes are kept; the same command goes on)" in done.stderr
+    assert len(list(tmp_path.glob(".*.partial/episodes/*.npz"))) == 1
 
 
 @pytest.mark.gl
