@@ -33,7 +33,7 @@ from world.plan import Plan, Step
 from world.recording import LOG
 from world.replay import Comparison, again
 from world.session import Session, action_from_row, load_session, sampler_from_row, to_json
-from world.types import Action, Pose, WorldModel
+from world.types import Action, Frame, Pose, WorldModel
 
 
 def recorded(path: Path) -> Session:
@@ -150,17 +150,19 @@ def _walk(dataset: Dataset, model: WorldModel, sessions: Sequence[Session], may_
     words = not moves <= set(sessions[0].scene.actions)
     made: list[Episode] = []
     console = Console(stderr=True)
-    for i, session in enumerate(sessions):
-        if session.model != model.spec.model:  # another world makes all of it, in its own way
-            session = replace(session, made={})
-        with console.status(f"session {i + 1} of {len(sessions)}"):
-            walked = _walked(model, session)
-        if not (comparison := _compared(session, walked)).matched:
-            verdict = f"session {i + 1}: {comparison.verdict(session.model, model.spec.model)}"
-            if not may_differ:
-                raise ValueError(f"{verdict}. Convert the journal of the walk, or take what is drawn: name its --model")
-            console.print(verdict, soft_wrap=True, markup=False, highlight=False)
-        made += episodes(session, walked, words)
+    with cli.telling(console=console) as tell:
+        for i, session in enumerate(sessions, 1):
+            if session.model != model.spec.model:  # another world makes all of it, in its own way
+                session = replace(session, made={})
+            walked = _walked(model, session, lambda text, i=i: tell(f"session {i} of {len(sessions)}: {text}"))
+            if not (comparison := _compared(session, walked)).matched:
+                told = f"session {i}: {comparison.verdict(session.model, model.spec.model)}"
+                if not may_differ:
+                    raise ValueError(
+                        f"{told}. Convert the journal of the walk, or take what is drawn: name its --model"
+                    )
+                console.print(told, soft_wrap=True, markup=False, highlight=False)
+            made += episodes(session, walked, words)
     for i, episode in enumerate(made):
         dataset.keep(i, episode)
     shape = made[0].frames.shape[1:]
@@ -169,12 +171,16 @@ def _walk(dataset: Dataset, model: WorldModel, sessions: Sequence[Session], may_
     dataset.finish(Kind(spaces.Box(0, 255, shape, np.uint8), actions, None, "human", words_of))
 
 
-def _walked(model: WorldModel, session: Session) -> Walked:
+def _walked(model: WorldModel, session: Session, tell: cli.Tell) -> Walked:
     """By the very calls that made it: one by one where a person walked, in batches where a script had several seeds."""
     if len(session.seeds) > 1:
-        return sequence.walk(model, session)
-    frames, poses = zip(*((state.frame, state.pose) for state in again(model, session)), strict=True)
-    return Walked((frames,), (poses,))
+        return sequence.walk(model, session, tell=tell)
+    frames, poses = list[Frame](), list[Pose]()
+    for state in again(model, session):
+        frames.append(state.frame)
+        poses.append(state.pose)
+        tell(f"{len(frames)} of {len(session.plan.steps)}")
+    return Walked((tuple(frames),), (tuple(poses),))
 
 
 def _compared(session: Session, walked: Walked) -> Comparison:

@@ -25,7 +25,6 @@ from world.types import Scene
 
 ENDS = ("ReachGoal", "RotateObject", "FindObject")  # the tasks that end by what is seen, if they are judged so
 _WIDE = 160  # columns of a table that is to be kept as it is
-_SAID = 30  # s between two lines about a study where there is no terminal
 
 
 def add_commands(commands: Any) -> None:
@@ -106,10 +105,12 @@ def _train(args: argparse.Namespace) -> None:
     recipe = replace(_recipe(args), seed=args.seed)
     with _progress() as progress:
         task = progress.add_task(f"{recipe.task} in {recipe.model}", total=args.steps, told="")
+        tell = cli.lines(progress.console)
 
         def watch(point: Any) -> None:
             told = f"success {point.success:.2f}, return {point.reward:+.2f}"
             progress.update(task, completed=point.steps, told=told)
+            tell(f"{point.steps} of {args.steps}: {told}")
 
         train(recipe, args.out, args.steps, watch=watch)
     path = args.out / POLICY
@@ -166,8 +167,9 @@ def _calibrate(args: argparse.Namespace) -> None:
 
     pairs = [(scene, task) for scene in scenes for task in args.task]
     try:
-        for scene, task in pairs:
-            with console.status(f"{task} in {scene.name}"):
+        with cli.telling(console=console) as tell:
+            for i, (scene, task) in enumerate(pairs, 1):
+                tell(f"{i} of {len(pairs)}: {task} in {scene.name}")
                 try:
                     measure(scene, task)
                 except ValueError as error:  # most scenes have not something for every task
@@ -190,18 +192,15 @@ def _study(args: argparse.Namespace) -> None:
     with _progress() as progress:
         bars = {kind: progress.add_task(kind, total=plan.milestones[-1], told="") for kind in ("dream", "truth")}
         before = {kind: progress_of(plan, args.out, kind)[0] for kind in bars}
-        told = 0
+        tell = cli.lines(progress.console)
 
         def watch() -> None:
-            nonlocal told
-            seconds, lines = time.monotonic() - begun, list[str]()
+            seconds, told = time.monotonic() - begun, list[str]()
             for kind, bar in bars.items():
                 steps, success = progress_of(plan, args.out, kind)
-                lines.append(f"success {success:.2f}, {(steps - before[kind]) / seconds:.0f} steps/s a run")
-                progress.update(bar, completed=steps, told=lines[-1])
-            if not progress.console.is_terminal and seconds > told:  # where bars do not move
-                told += _SAID
-                progress.console.print(f"{seconds:.0f} s: dream {lines[0]}; truth {lines[1]}", highlight=False)
+                told.append(f"success {success:.2f}, {(steps - before[kind]) / seconds:.0f} steps/s a run")
+                progress.update(bar, completed=steps, told=told[-1])
+            tell(f"dream {told[0]}; truth {told[1]}")
 
         result = study(plan, args.out, args.processes, args.minutes, watch)
     page = args.out / "study.html"

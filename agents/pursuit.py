@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -30,26 +32,29 @@ _MEASURES = {name: title for name, title in TITLES.items() if name != "reward"}
 
 class Alone:
     """A Player of agents that each play one episode: `make` makes them from its number. `numbers` are those that the
-    agents' choices have in the scene's vocabulary."""
+    agents' choices have in the scene's vocabulary; `tell` hears of every move."""
 
-    def __init__(self, make: Callable[[int], Agent], numbers: NDArray[np.int64]) -> None:
-        self._make, self._numbers, self._agents = make, numbers, dict[int, Agent]()
+    def __init__(
+        self, make: Callable[[int], Agent], numbers: NDArray[np.int64], tell: cli.Tell = lambda text: None
+    ) -> None:
+        self._make, self._numbers, self._tell, self._agents = make, numbers, tell, dict[int, Agent]()
 
     def act_all(self, observations: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
         return np.array([self._numbers[self._act(seen)] for seen in observations], np.int64)
 
     def _act(self, seen: Mapping[str, Any]) -> int:
         number = seen["number"]
+        self._tell(f"move {seen['info']['step'] + 1} of episode {number + 1}")
         if number not in self._agents:
             self._agents[number] = self._make(number)
         return int(self._agents[number].act(seen, seen["info"]))
 
 
-def planner(mind: WorldModel, eyes: Eyes, search: Search, scene: Scene, recipe: Recipe) -> Player:
-    """Planners that think with `mind`, of the recipe's moves alone."""
+def planner(mind: WorldModel, eyes: Eyes, search: Search, scene: Scene, recipe: Recipe, tell: cli.Tell) -> Player:
+    """Planners that think with `mind`, of the recipe's moves alone; `tell` as in `Alone`."""
     numbers = numbers_of(recipe.moves, scene)
     narrow = replace(scene, actions=tuple(scene.actions[number] for number in numbers))
-    return Alone(caster(Role("planner", eyes=eyes, search=search), narrow, mind).agent, numbers)
+    return Alone(caster(Role("planner", eyes=eyes, search=search), narrow, mind).agent, numbers, tell)
 
 
 def add_pursue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -76,25 +81,24 @@ def _pursue(args: argparse.Namespace) -> None:
     scene = models.load_scene(args.scene)
     recipe = Recipe(scene=args.scene, max_episode_steps=args.limit)
     search = Search(args.method, args.depth, args.width, elites=min(Search().elites, args.width))
-    truth, console = models.load("sim"), Console(stderr=True)
+    truth = models.load("sim")
     table = Table("", *_MEASURES.values(), title=f"{args.episodes} goals in {scene.name}, {args.limit} moves", box=None)
 
-    def play(name: str, player: Player) -> None:
-        with console.status(name):
-            found = score(player, truth, scene, recipe, args.episodes).estimates()
+    def play(name: str, make: Callable[[cli.Tell], Player]) -> None:
+        tell(name)
+        player = make(lambda text: tell(f"{name}: {text} of {args.episodes}"))
+        found = score(player, truth, scene, recipe, args.episodes).estimates()
         table.add_row(name, *(cell(found[measure]) for measure in _MEASURES))
 
-    try:
-        play("chance", Chance(numbers_of(recipe.moves, scene)))
+    with closing(truth), cli.telling() as tell:
+        play("chance", lambda _: Chance(numbers_of(recipe.moves, scene)))
         for address in dict.fromkeys(args.dreams):
             dream = truth if address == "sim" else models.load(address, device=args.device)
             try:
                 for eyes in dict.fromkeys(args.likeness):
                     if eyes == "pixels" or isinstance(dream, Looks):  # a simulator draws without latents
-                        play(f"planner, {address}, {eyes}", planner(dream, eyes, search, scene, recipe))
+                        play(f"planner, {address}, {eyes}", partial(planner, dream, eyes, search, scene, recipe))
             finally:
                 if dream is not truth:
                     dream.close()
-    finally:
-        truth.close()
     Console().print(table)

@@ -222,9 +222,15 @@ def _rollout(args: argparse.Namespace) -> None:
         if len(missing) < rollout.episodes:
             console.print(f"going on: {rollout.episodes - len(missing)} of {rollout.episodes} episodes are there")
         with closing(_troupe(rollout, args)) as troupe, Progress(console=console) as progress:
-            bar = progress.add_task(f"{rollout.role.name} in {stage.scene}", total=len(missing))
+            name = f"{rollout.role.name} in {stage.scene}"
+            bar, tell = progress.add_task(name, total=len(missing)), cli.lines(console)
+
+            def watch(done: int, of: int) -> None:
+                progress.update(bar, completed=done)
+                tell(f"{done} of {of}: {name}")
+
             try:
-                endings = collect(dataset, troupe, args.video, lambda done, of: progress.update(bar, completed=done))
+                endings = collect(dataset, troupe, args.video, watch)
             except (Stopped, WorldError) as error:
                 kept = rollout.episodes - len(dataset.missing())
                 told = f"{kept} of {rollout.episodes} episodes are kept; the same command goes on"

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -22,13 +23,16 @@ from agents.rollout import Player, Rollout, Stage, Troupe
 from world import cli
 
 
-def steps_per_second(make: Callable[[], Troupe], rollout: Rollout, num_warm: int) -> float:
-    """Of all episodes of `rollout`; `num_warm` are played before, and not timed."""
+def steps_per_second(make: Callable[[], Troupe], rollout: Rollout, num_warm: int, tell: cli.Tell) -> float:
+    """Of all episodes of `rollout`; `num_warm` are played before, and not timed. `tell` hears how far it is."""
+    tell("loading")
     with closing(make()) as troupe:
         for _ in troupe.play_all(range(num_warm)):
             pass
-        begun = time.perf_counter()
-        num_steps = sum(len(episode) for _, episode in troupe.play_all(range(rollout.episodes)))
+        begun, num_steps = time.perf_counter(), 0
+        for done, (_, episode) in enumerate(troupe.play_all(range(rollout.episodes)), 1):
+            num_steps += len(episode)
+            tell(f"{done} of {rollout.episodes} episodes")
         return num_steps / (time.perf_counter() - begun)
 
 
@@ -50,16 +54,18 @@ def add_throughput(commands: Any) -> None:
 def _throughput(args: argparse.Namespace) -> None:
     stage = Stage(model=args.model, scene=args.scene, sampler=cli.sampler_of(args), device=args.device)
     rollout = Rollout(stage, Role(), args.episodes, args.steps, args.seed)
-    console = Console(stderr=True)
     table = Table(title=f"{args.model} in {args.scene}, {os.cpu_count()} cores", box=None, header_style="dim")
     for column in ("workers", "replicas", "steps/s", "times one process"):
         table.add_column(column, justify="right")
-    with console.status("one process"):
-        alone = steps_per_second(lambda: Player(rollout), rollout, 1)
-    table.add_row("one process", "", f"{alone:.1f}", "1.0")
-    for workers in args.workers:
-        cluster = Cluster(args.cluster, workers, args.replicas, args.gpus_per_replica)
-        with console.status(f"{workers} workers"):
-            speed = steps_per_second(lambda c=cluster: ClusterTroupe(rollout, c), rollout, 2 * workers)
-        table.add_row(str(workers), str(args.replicas), f"{speed:.1f}", f"{speed / alone:.1f}")
+
+    def measured(name: str, make: Callable[[], Troupe], num_warm: int) -> float:
+        return steps_per_second(make, rollout, num_warm, lambda text: tell(f"{name}: {text}"))
+
+    with cli.telling() as tell:
+        alone = measured("one process", lambda: Player(rollout), 1)
+        table.add_row("one process", "", f"{alone:.1f}", "1.0")
+        for workers in args.workers:
+            cluster = Cluster(args.cluster, workers, args.replicas, args.gpus_per_replica)
+            speed = measured(f"{workers} workers", partial(ClusterTroupe, rollout, cluster), 2 * workers)
+            table.add_row(str(workers), str(args.replicas), f"{speed:.1f}", f"{speed / alone:.1f}")
     Console().print(table)

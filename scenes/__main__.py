@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scenes import examine, library
@@ -58,9 +57,9 @@ def _walk(args: argparse.Namespace) -> None:
     try:
         need_words(model.spec, actions)
         states = model.reset([scene], [args.seed])
-        with Console(stderr=True).status("walking") as status:
+        with cli.telling() as tell:
             for t, action in enumerate(actions):
-                status.update(f"step {t + 1} of {len(actions)}: {escape(action.text)}")
+                tell(f"step {t + 1} of {len(actions)}: {action.text}")
                 states += model.step(states[-1:], [action])
         paths = save_walk(args.out, model.spec, states, actions, cli.sampler_of(args))
     finally:

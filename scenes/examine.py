@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
-from rich.markup import escape
 
 from scenes import compare, evaluation_page, library, report
 from scenes.estimates import ALL, Figures
@@ -22,6 +19,7 @@ from scenes.report import Evaluation
 from scenes.simulator import SimulatorWorld
 from scenes.trial import SUITES, Trial, prepare
 from world import cli, models
+from world.cli import Tell
 from world.errors import SceneError
 from world.files import atomic_write_text
 from world.settings import PRESETS, SamplerConfig
@@ -30,8 +28,6 @@ from world.types import Scene, WorldModel
 from world.walks import HELD_OUT
 
 PAGE = "evaluation.html"
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """One model: its table on the terminal, its files in --out."""
     contender = Contender(args.model, args.model, cli.sampler_of(args), args.device)
     console, scenes, task = Console(), load_scenes(args.scenes), task_of(args)
-    with telling() as tell, ExitStack() as opened:
+    with cli.telling(every=0) as tell, ExitStack() as opened:
         model, frame = load(contender, scenes)
         opened.callback(model.close)
         args.out.mkdir(parents=True, exist_ok=True)  # told now rather than after all the measuring
@@ -105,7 +101,7 @@ def compare_models(args: argparse.Namespace) -> None:
     done = {label: read for label in args.models if (read := _measured_before(label)) is not None}
     contenders = [contender(label, args.device) for label in args.models if label not in done]
     scenes, task, exam = load_scenes(args.scenes), task_of(args), None
-    with telling() as tell, ExitStack() as opened:
+    with cli.telling(every=0) as tell, ExitStack() as opened:
         for c in contenders:
             model, frame = load(c, scenes)
             with closing(model):
@@ -120,18 +116,6 @@ def compare_models(args: argparse.Namespace) -> None:
     console = Console()
     console.print(compare.table(evaluations))
     console.print(*compare.save(args.out, evaluations), sep="\n", soft_wrap=True)
-
-
-@contextmanager
-def telling() -> Iterator[Tell]:
-    """Says on stderr what is being done: in place on a terminal, elsewhere (a CI's log) a line each, with the time."""
-    console, begun = Console(stderr=True), time.monotonic()
-    if console.is_terminal:
-        with console.status("") as status:
-            yield lambda text: status.update(escape(text))
-    else:
-        lines = partial(console.print, soft_wrap=True, markup=False, highlight=False)
-        yield lambda text: lines(f"{time.monotonic() - begun:.0f} s: {text}")
 
 
 def _measured_before(label: str) -> Evaluation | None:

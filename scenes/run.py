@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
         recorded, session = session, Session(model.spec.model, session.scene, plan, session.seeds, session.sampler)
         album = Album(args.out, session)
         kept = album.kept()
-        with Console(stderr=True).status("") as status:
-            outcome = _walk(args, model, script, album, lambda text: status.update(escape(text)))
+        with cli.telling() as tell:
+            outcome = _walk(args, model, script, album, tell)
     finally:
         model.close()
     figures = measure(outcome)

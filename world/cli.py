@@ -1,4 +1,5 @@
-"""What all command lines share: the published sampler flags under their published names, and errors as one sentence."""
+"""What all command lines share: the published sampler flags under their published names, how far a command
+is, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -7,10 +8,15 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
+
+from rich.console import Console
+from rich.markup import escape
 
 from world import models
 from world.errors import WorldError
@@ -22,6 +28,9 @@ MODEL_HELP = (
     "or where one is served: ipc://PATH, tcp://HOST:PORT, http://HOST:PORT"
 )
 
+Tell: TypeAlias = Callable[[str], None]  # hears how far a command is
+
+SAID = 30.0  # s between two lines about it where there is no terminal
 _MOST = 10_000_000  # of anything that is counted
 
 
@@ -142,6 +151,32 @@ def minutes(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected minutes above 0, got {text!r}")
     return value
+
+
+@contextmanager
+def telling(every: float = SAID, console: Console | None = None) -> Iterator[Tell]:
+    """Says how far a command is, on stderr unless a console is given: in place on a terminal, elsewhere as `lines`."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield lines(console, every)
+        return
+    with console.status("") as status:
+        yield lambda text: status.update(escape(text))
+
+
+def lines(console: Console, every: float = SAID) -> Tell:
+    """Says it only where the console is no terminal (a CI's log), in which nothing moves: a line with the time, and
+    then none for `every` s."""
+    begun = due = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal due
+        if console.is_terminal or (now := time.monotonic()) < due:
+            return
+        due = now + every
+        console.print(f"{now - begun:.0f} s: {text}", soft_wrap=True, markup=False, highlight=False)
+
+    return say
 
 
 def run(main: Callable[[], int | None]) -> int:

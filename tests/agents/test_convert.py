@@ -48,9 +48,12 @@ def session(tmp_path: Path, script: str) -> tuple[Path, Plan]:
     return path, plan
 
 
-def test_a_session_becomes_an_episode_for_every_end_and_seed(tmp_path: Path) -> None:
+def test_a_session_becomes_an_episode_for_every_end_and_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, plan = session(tmp_path, "forward wait left fork back*2 return right")
     dataset = converted(path, tmp_path / "out")
+    assert " s: session 1 of 1: 1 of " in capsys.readouterr().err
     names = done(dataset)
     assert names == [["forward", "left", "back", "back"], ["forward", "left", "right"]] * 2
     (state,) = ToyWorld().reset([toy_scene()], [2])

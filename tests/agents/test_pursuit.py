@@ -13,12 +13,14 @@ from agents.simple import ScriptedAgent
 
 
 def test_every_episode_has_an_agent_of_its_own_whose_choices_are_numbers_of_the_scene() -> None:
-    player = Alone(lambda number: ScriptedAgent([number, 1 - number]), np.array([3, 7]))
+    told: list[str] = []
+    player = Alone(lambda number: ScriptedAgent([number, 1 - number]), np.array([3, 7]), told.append)
 
     def seen(*numbers: int) -> list[dict[str, Any]]:
-        return [{"number": number, "info": {}} for number in numbers]
+        return [{"number": number, "info": {"step": 4}} for number in numbers]
 
     assert player.act_all(seen(0, 1)).tolist() == [3, 7]
+    assert told == ["move 5 of episode 1", "move 5 of episode 2"]
     assert player.act_all(seen(1)).tolist() == [3]
     assert player.act_all(seen(0, 1)).tolist() == [7, 7]
 
@@ -26,7 +28,9 @@ def test_every_episode_has_an_agent_of_its_own_whose_choices_are_numbers_of_the_
 def pursued(capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, list[float]]:
     """Success, SPL, moves and way of each agent."""
     assert main(["pursue", "--scene", "gallery", "--dreams", "sim", *flags]) == 0
-    rows = [line.strip().split("  ") for line in capsys.readouterr().out.splitlines()[-2:]]
+    told = capsys.readouterr()
+    assert told.err.splitlines()[0].endswith(" s: chance")
+    rows = [line.strip().split("  ") for line in told.out.splitlines()[-2:]]
     return {name: [float(cell.split()[0]) for cell in cells if cell] for name, *cells in rows}
 
 

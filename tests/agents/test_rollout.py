@@ -17,9 +17,12 @@ import numpy as np
 import pytest
 
 from agents.__main__ import main
+from agents.casting import Role
 from agents.dataset import Dataset, name_of
 from agents.episode import load_episode, play, same, save_episode
+from agents.rollout import Player, Rollout, Stage
 from agents.simple import ScriptedAgent
+from agents.throughput import steps_per_second
 from tests.world.toy_world import ToyWorld, toy_scene
 from world import models
 from world.env import BagelWorldEnv
@@ -53,8 +56,11 @@ def hidden(root: Path) -> list[str]:
     return [path.name for path in root.iterdir() if path.name.startswith(".")]
 
 
-def test_a_rollout_is_a_minari_dataset_that_holds_what_was_seen_and_done(tmp_path: Path) -> None:
+def test_a_rollout_is_a_minari_dataset_that_holds_what_was_seen_and_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*ROLLOUT, "--episodes", "3", "--seed", "7", "--out", str(tmp_path)]) == 0
+    assert "s: 1 of 3: random in toy\n" in capsys.readouterr().err
     dataset = loaded(tmp_path)
     assert (dataset.total_episodes, dataset.total_steps) == (3, 15)
     env = BagelWorldEnv(ToyWorld(), toy_scene())
@@ -147,6 +153,13 @@ def test_what_is_complete_is_not_played_again_and_another_request_is_refused(
     assert f"{out / NAME} is complete: nothing to play" in capsys.readouterr().err
     assert main([*rollout, "--seed", "1"]) == 2
     assert "holds another toy-random-toy-v0, of other seed: give another --out" in capsys.readouterr().err
+
+
+def test_steps_a_second_are_counted_over_all_episodes_and_told_on_the_way() -> None:
+    told: list[str] = []
+    rollout = Rollout(Stage(model="toy", scene="toy"), Role(), 2, 5)
+    assert steps_per_second(lambda: Player(rollout), rollout, 1, told.append) > 0
+    assert told == ["loading", "1 of 2 episodes", "2 of 2 episodes"]
 
 
 def test_an_episode_in_a_file_is_the_same_and_a_torn_file_says_so(tmp_path: Path) -> None:

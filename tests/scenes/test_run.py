@@ -124,6 +124,14 @@ def test_a_run_that_was_killed_goes_on_and_leaves_the_same(tmp_path: Path, photo
     assert (cut / "frames" / "seed-0" / "0001.png").stat().st_mtime_ns == begun  # it was not walked anew
 
 
+def test_without_a_terminal_a_line_tells_how_far_it_is(
+    tmp_path: Path, photo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("forward*3", photo, tmp_path / "out") == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith(" s: 1 of 3: move forward")
+
+
 def test_a_session_is_walked_again_and_compared(tmp_path: Path, photo: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(FORKS, photo, tmp_path / "out", "--seed", "5") == 0
     path = tmp_path / "out" / "session.json"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from world import cli
 from world.settings import PRESETS
@@ -51,3 +54,26 @@ def test_an_unwritable_place_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     error = capsys.readouterr().err
     assert "give another path" in error
     assert "Errno" not in error
+
+
+def test_without_a_terminal_how_far_it_is_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    for every, heard in ((30.0, ["1 of 2"]), (0.02, ["1 of 2", "[bold]2 of 2"])):
+        with cli.telling(every) as tell:
+            tell("1 of 2")
+            time.sleep(0.03)
+            tell("[bold]2 of 2")
+        said = capsys.readouterr()
+        assert [line.partition(" s: ")[2] for line in said.err.splitlines()] == heard
+        assert said.out == ""
+
+
+def test_on_a_terminal_how_far_it_is_stands_in_one_place() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80)
+    cli.lines(console)("1 of 3")
+    assert screen.getvalue() == ""
+    with cli.telling(console=console) as tell:
+        tell("[bold]2 of 3")
+        time.sleep(0.2)  # for a look at it: it is drawn 12.5 times a second
+    assert "[bold]2 of 3" in screen.getvalue()
+    assert " s: " not in screen.getvalue()
