@@ -178,7 +178,7 @@ def _source(args: argparse.Namespace) -> Path:
 def _walks(args: argparse.Namespace, config: BagelConfig, team: Team) -> Iterator[tuple[data.Walks, data.Walks]]:
     """The walks to learn from and a few held-out ones, kept in --data or gone at the end.
 
-    Of simulated walks each process has its part, of recorded ones all.
+    Of simulated walks each process has its part, and only the first the held-out ones; of recorded walks all have all.
     """
     if args.actions is not None and args.source is None:
         raise ValueError("--actions tells what a recorded dataset's actions mean: give that one by --from")
@@ -191,13 +191,13 @@ def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks
     scenes = data.all_simulated(args.scenes)
     part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
     first = args.seed * 10**6 + team.rank * part
-    train = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
+    config = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
+    train = data.generate(config, root / "train", workers)
+    if not team.first:
+        return train, train  # nobody looks at the second: the first measures
     once = tuple(dict.fromkeys(scenes))  # learnt from more often than others, but measured alike
     held_out = data.DataConfig(once, 8 * len(once), first_seed=data.HELD_OUT, world=args.world)
-    return (
-        data.generate(train, root / "train", workers),
-        data.generate(held_out, root / "held_out", workers),
-    )
+    return train, data.generate(held_out, root / "held_out", workers)
 
 
 def _recorded(args: argparse.Namespace, config: BagelConfig, root: Path) -> tuple[data.Walks, data.Walks]:

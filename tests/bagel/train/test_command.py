@@ -91,6 +91,14 @@ def test_a_place_that_is_learnt_from_twice_is_measured_once(tmp_path: Path, monk
 
 
 @pytest.mark.gl
+def test_of_a_team_who_is_not_the_first_draws_nothing_to_measure(tmp_path: Path) -> None:
+    asked = {"scenes": ["tabletop"], "walks": 2, "workers": 1, "seed": 0, "world": "sim", "said": 0.0}
+    train, _ = command._drawn(argparse.Namespace(**asked), Team(1, 2), tmp_path)
+    assert len(train.frames) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
+
+
+@pytest.mark.gl
 def test_a_decoder_is_shown_what_a_walk_dreams(config: Path, tmp_path: Path) -> None:
     walks = generate(DataConfig(("studio", "tabletop"), 3, length=5), tmp_path / "walks", 1)
     torch.manual_seed(0)
