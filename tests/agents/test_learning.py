@@ -146,7 +146,6 @@ def _lit(state: State) -> State:
 
 
 @pytest.mark.slow
-@pytest.mark.gl  # which object moves are the shortest way is asked of the simulator
 def test_a_policy_gets_better_than_chance(tmp_path: Path) -> None:
     recipe = replace(TOY, num_envs=16, num_steps=16, batch_size=64, num_epochs=4, max_episode_steps=8)
     train(recipe, tmp_path, 8192, model=Dial())
