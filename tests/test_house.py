@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,12 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
     assert done.stderr == ""
+
+
+def test_what_is_installed_is_all_there_is() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    there = [path.parent.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(path.parts) for path in there)
 
 
 def tracked() -> list[Path]:
