@@ -26,6 +26,7 @@ from world.types import NamingWorld, Pose, State
 from world.walks import HELD_OUT, Stroll, bumped
 
 CHUNK = 16  # walks a task
+ASKED = 4  # of so many pictures of a walk it is kept what is seen, of the first: it is drawn once more for that
 LAYOUTS = 4  # so many times as many layouts as seeds alone would draw, of scenes that have them
 _ARRAYS = ("frames", "actions", "poses", "aims", "sights", "starts", "things")
 _HIGHEST = 25.0  # degrees, the most that a said move makes one look up or down
@@ -63,8 +64,9 @@ class Walks:
     """W walks of L frames through the places `names`, with one of the actions `wordings` between two frames.
 
     What a true world knows besides is None where only pictures and words are recorded: poses [W, L, 5], aims
-    [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, L, T, 4] of the T things that one
-    may ask about, and the names [W] of the starts and of the objects that stand there (empty where none does).
+    [W, L - 1, 5] where the actions would lead if nothing stood in the way, sights [W, S, T, 4] in every ASKED-th
+    picture of the T things that one may ask about, and the names [W] of the starts and of the objects that stand there
+    (empty where none does).
     """
 
     names: tuple[str, ...]
@@ -107,7 +109,8 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
     """
     done = directory / "walks.json"
     there = all((directory / f"{name}.npy").exists() for name in _ARRAYS)
-    if there and done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(asdict(config))):
+    wanted = json.dumps(asdict(config) | {"asked": ASKED})
+    if there and done.exists() and json.loads(done.read_text()) == json.loads(wanted):
         return _open(config, directory)
     directory.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
@@ -118,7 +121,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
         "actions": ("i8", (w, length - 1)),
         "poses": ("f4", (w, length, 5)),
         "aims": ("f4", (w, length - 1, 5)),
-        "sights": ("f4", (w, length, len(THINGS), 4)),
+        "sights": ("f4", (w, -(-length // ASKED), len(THINGS), 4)),
         "starts": ("U32", (w,)),
         "things": ("U32", (w,)),
     }
@@ -132,7 +135,7 @@ def generate(config: DataConfig, directory: Path, workers: int) -> Walks:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             for _ in track(pool.imap_unordered(_walk_chunk, tasks), "walks", total=len(tasks)):
                 pass
-    done.write_text(json.dumps(asdict(config)))
+    done.write_text(wanted)
     return _open(config, directory)
 
 
@@ -199,7 +202,7 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         arrays["actions"][index] = moves
         arrays["starts"][index] = state.scene.starts[0].name
         arrays["things"][index] = state.scene.thing
-        arrays["sights"][index] = _sights(_world(config.world), states)
+        arrays["sights"][index] = _sights(_world(config.world), states[::ASKED])
 
 
 def _numbers(pose: Pose) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from bagel.embed import grid_positions
 from bagel.model import Bagel
 from bagel.tokenizer import Tokenizer
-from bagel.train.data import Walks
+from bagel.train.data import ASKED, Walks
 from bagel.transformer import rotary
 from bagel.vit import cut_patches
 from world.questions import AHEAD, FARTHEST, QUESTIONS, REACHED, SEEN, SEVERAL, THINGS, far_words
@@ -195,7 +195,7 @@ def asking_about(
     the walks `about`, bool [W]; None where nobody knows what is seen."""
     if walks.sights is None:
         return None
-    device = pictures.device
+    device, pictures = pictures.device, pictures[:, ::ASKED]
     sights, scenes = (torch.from_numpy(np.array(a)).to(device) for a in (walks.sights, walks.scenes))
     questions = Questions(tokenizer, walks.names, present(walks.sights, walks.scenes, str(device)))
     answering, about = Answering(model, tokenizer), about.nonzero()[:, 0]
@@ -209,7 +209,7 @@ def asking_about(
 
 
 def present(sights: NDArray[np.float32], scenes: NDArray[np.int64], device: str) -> Tensor:
-    """bool [S, T]: which things the walks through each scene ever show, from [W, L, T, 4] and [W]."""
+    """bool [S, T]: which things the walks through each scene ever show, from [W, S, T, 4] and [W]."""
     ever = sights[..., SHARE].max(axis=1) > 0  # [W, T]
     rows = [ever[scenes == scene].any(axis=0) for scene in range(scenes.max() + 1)]
     return torch.from_numpy(np.stack(rows)).to(device)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bagel.train.autoencoder import psnr, sharpness
-from bagel.train.data import Walks
+from bagel.train.data import ASKED, Walks
 from bagel.train.dreams import walked
 from bagel.train.questions import KINDS, Answering, Questions, present
 from bagel.weights import Checkpoint
@@ -53,9 +53,9 @@ def _answers(checkpoint: Checkpoint, walks: Walks, known: NDArray[np.float32]) -
     """Shares of right answers to questions about the walks' pictures."""
     model, device = checkpoint.model, str(checkpoint.model.device)
     questions = Questions(checkpoint.tokenizer, walks.names, present(known, walks.scenes, device))
-    pictures = torch.from_numpy(np.array(walks.frames)).to(device).flatten(0, 1)
+    pictures = torch.from_numpy(np.array(walks.frames[:, ::ASKED])).to(device).flatten(0, 1)
     sights = torch.from_numpy(np.array(known)).to(device).flatten(0, 1)
-    scenes = torch.from_numpy(walks.scenes).to(device).repeat_interleave(walks.frames.shape[1])
+    scenes = torch.from_numpy(walks.scenes).to(device).repeat_interleave(known.shape[1])
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):  # training draws on as before
         torch.manual_seed(0)
         asked = questions.draw(sights, scenes)

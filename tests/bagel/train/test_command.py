@@ -19,14 +19,16 @@ from bagel.config import read_config
 from bagel.model import Bagel
 from bagel.train import command
 from bagel.train.autoencoder import AutoencoderTraining, decoder_loss, strengths
-from bagel.train.data import HELD_OUT, DataConfig, Walks, generate
+from bagel.train.data import ASKED, HELD_OUT, DataConfig, Walks, generate
 from bagel.train.dreams import dreams, leading, walked
 from bagel.train.parallel import Team
 from bagel.vae import Autoencoder, to_bytes
 from bagel.weights import Checkpoint, build
 from bagel.world_model import BagelWorldModel
+from scenes.simulator import SimulatorWorld
 from world import models
 from world.phrases import MOVES, move_in
+from world.questions import THINGS
 from world.types import Pose, vocabulary
 
 
@@ -166,6 +168,23 @@ def test_a_move_is_as_long_as_its_aim_is_far() -> None:
         assert (told.text, told.name) == (usual.text, usual.name)
         for name in ("forward", "left", "yaw", "pitch", "object_yaw"):
             assert getattr(told, name) == pytest.approx(getattr(long, name), abs=1e-9)
+
+
+@pytest.mark.gl
+def test_walks_keep_what_is_seen_in_some_of_their_pictures(tmp_path: Path) -> None:
+    [scene], walks = [models.load_scene("studio")], generate(DataConfig(("studio",), 1, length=6), tmp_path, 1)
+    assert walks.poses is not None
+    assert walks.sights is not None
+    assert walks.sights.shape[1] == 2
+    simulator = SimulatorWorld(128)
+    for row, pose in zip(walks.sights[0], walks.poses[0, ::ASKED], strict=True):
+        [seen] = simulator.sights(scene, [Pose(*pose.tolist())])
+        assert seen
+        assert {THINGS[i] for i in np.flatnonzero(row[:, 0])} == seen.keys()
+    simulator.close()
+    before = (tmp_path / "sights.npy").stat().st_mtime_ns
+    generate(DataConfig(("studio",), 1, length=6), tmp_path, 1)
+    assert (tmp_path / "sights.npy").stat().st_mtime_ns == before  # kept
 
 
 @pytest.mark.gl

@@ -146,7 +146,7 @@ def test_every_question_names_its_thing_or_none() -> None:
 
 
 def test_measuring_answers_leaves_training_its_draws(checkpoint: Checkpoint) -> None:
-    sights = np.full((1, 2, len(THINGS), 4), 0.5, np.float32)
+    sights = np.full((1, 1, len(THINGS), 4), 0.5, np.float32)
     frames, actions = np.zeros((1, 2, 28, 28, 3), np.uint8), np.zeros((1, 1), np.int64)
     walks = Walks(SCENES[:1], (("stay",),), frames, actions, np.zeros(1, np.int64), sights=sights)
     torch.manual_seed(5)
