@@ -4,7 +4,8 @@ Loss: absolute error of pixels, of their gradients and of pooled pixels, a littl
 
 A decoder can be trained further alone: latents stay what a world was trained on. Half of its pictures are then painted
 from what the world dreams of them. A dream is not sure of the finest details, and the nearest picture to all that may
-be there is a soft one; so there is a loss on how strong edges are in each region, wherever exactly they lie.
+be there is a soft one; so there is a loss on how strong edges are in each region, wherever exactly they lie. Where a
+dream is of something else than the truth there is nothing to learn: what was painted there before stays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +33,8 @@ from world.files import atomic_write_text
 from world.recording import contact_sheet
 
 REGION = 16  # pixels a side
+BANDS = 3  # of edges, each half as fine as the one before
+NEAR = 16.0  # grey levels that a region of a dream differs in the mean from the truth, and is still of it; twice: not
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class AutoencoderTraining:
     gradient: float = 0.5  # weight of the gradients' absolute error
     pooled: float = 0.5  # weight of the absolute error of pixels pooled 4 x 4
     squared: float = 2.0  # weight of the squared error
-    edges: float = 2.0  # of a decoder alone: weight of the error of how strong a region's edges are
+    edges: float = 3.0  # of a decoder alone: weight of the error of how strong a region's edges are
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(muon_lr=5e-3, adam_lr=1e-3, betas=(0.9, 0.99), ema=0.999)
     )
@@ -68,10 +72,29 @@ def decoder_loss(model: Autoencoder, pixels: Tensor, latents: Tensor, true: Tens
 
 
 def strengths(pictures: Tensor) -> Tensor:
-    """How strong the edges of each region are, [B, 3, H / REGION, W / REGION]: the root of the gradients' energy."""
-    x = F.pad(pictures.float(), (0, 1, 0, 1), mode="replicate")
-    energy = (x[..., :-1, 1:] - x[..., :-1, :-1]) ** 2 + (x[..., 1:, :-1] - x[..., :-1, :-1]) ** 2
-    return (F.avg_pool2d(energy, REGION) + 1e-6).sqrt()
+    """How strong the edges of each region are in each band, [B, 3 BANDS, H / REGION, W / REGION]: the root of the
+    energy of a level of the Laplacian pyramid."""
+    level, bands = pictures.float(), []
+    for k in range(BANDS):
+        coarse = F.avg_pool2d(level, 2)
+        edges = level - F.interpolate(coarse, scale_factor=2.0, mode="bilinear")
+        bands.append((F.avg_pool2d(edges**2, REGION >> k) + 1e-6).sqrt())
+        level = coarse
+    return torch.cat(bands, 1)
+
+
+@torch.inference_mode()
+def to_paint(model: Autoencoder, dreams: Dreams) -> Dreams:
+    """The dreams with what a decoder is to learn of them: the truth where they are near it, and elsewhere what `model`
+    paints now."""
+    device, frames = next(model.parameters()).device, []
+    for latents, truth in zip(dreams.latents.split(64), dreams.frames.split(64), strict=True):
+        painted = to_bytes(model.decode(latents.to(device).float())).float()
+        true = truth.to(device).float()
+        wrong = F.avg_pool2d((painted - true).abs().mean(-1)[:, None], REGION)
+        share = F.interpolate((2 - wrong / NEAR).clamp(0, 1), size=true.shape[1:3], mode="bilinear")
+        frames.append(painted.lerp(true, share[:, 0, ..., None]).round().to(torch.uint8))
+    return replace(dreams, frames=torch.cat(frames))
 
 
 def _wrongness(out: Tensor, pixels: Tensor, c: AutoencoderTraining) -> Tensor:
@@ -106,7 +129,7 @@ def train(
     model = _channels_last(model.to(device, dtype))
     torch.manual_seed(seed + runs.team.rank)
     frames = torch.from_numpy(np.ascontiguousarray(walks.frames)).flatten(0, 1).to(device)
-    dreamt = None if start is None else start[1].to(device)
+    dreamt = None if start is None else to_paint(deepcopy(start[0]).to(device).eval(), start[1]).to(device)
     wanted: Callable[..., Tensor] = loss if start is None else decoder_loss
     compiled = torch.compile(wanted, dynamic=False) if cuda else wanted
     side = frames.shape[1] // config.downsample

@@ -3,7 +3,6 @@
 import argparse
 import csv
 import json
-import math
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,9 +17,9 @@ from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.model import Bagel
 from bagel.train import command
-from bagel.train.autoencoder import AutoencoderTraining, decoder_loss, strengths
+from bagel.train.autoencoder import BANDS, AutoencoderTraining, decoder_loss, strengths, to_paint
 from bagel.train.data import ASKED, HELD_OUT, DataConfig, Walks, generate
-from bagel.train.dreams import dreams, leading, walked
+from bagel.train.dreams import Dreams, dreams, leading, walked
 from bagel.train.parallel import Team
 from bagel.vae import Autoencoder, to_bytes
 from bagel.weights import Checkpoint, build
@@ -118,12 +117,30 @@ def test_a_decoder_is_shown_what_a_walk_dreams(config: Path, tmp_path: Path) -> 
 
 def test_edges_are_as_strong_as_they_stand_out_wherever_they_lie() -> None:
     stripes = torch.zeros(1, 3, 32, 32)
-    stripes[..., ::4] = 1.0
+    stripes[..., ::4] = stripes[..., 1::4] = 1.0
     moved, soft = stripes.roll(2, -1), torch.nn.functional.avg_pool2d(stripes, 3, stride=1, padding=1)
-    assert strengths(stripes)[..., 0, 0] == pytest.approx(math.sqrt(0.5), abs=0.02)
-    assert strengths(moved) == pytest.approx(strengths(stripes), abs=0.05)  # the last column has no next
-    assert (strengths(soft) < 0.6 * strengths(stripes)).all()
+    strong = strengths(stripes)
+    assert strong.shape == (1, 3 * BANDS, 2, 2)
+    assert (strong[:, :3] > 0.2).all()  # fine stripes are in the finest bands
+    assert (strong[:, 6:] < 0.05).all()
+    assert strengths(moved) == pytest.approx(strong, abs=0.05)  # but for what lies at the border
+    assert (strengths(soft)[:, :3] < 0.9 * strong[:, :3]).all()
     assert (strengths(torch.ones(1, 3, 32, 32)) < 2e-3).all()
+
+
+def test_of_a_dream_of_something_else_is_painted_what_was_painted_before(config: Path) -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(build(config)[3].autoencoder).eval()
+    latents = torch.randn(2, model.config.z_channels, 8, 8).half()
+    with torch.inference_mode():
+        painted = to_bytes(model.decode(latents.float()))
+    true = painted.clone()
+    true[0] = (painted[0].int() + 4).clamp(0, 255).to(torch.uint8)  # near everywhere
+    true[1, :, 32:] = 255 - (painted[1, :, 32:] > 127).to(torch.uint8) * 255  # far from it on the right
+    learnt = to_paint(model, Dreams(latents, true)).frames
+    assert torch.equal(learnt[0], true[0])
+    assert torch.equal(learnt[1, :, :16], true[1, :, :16])
+    assert torch.equal(learnt[1, :, 48:], painted[1, :, 48:])
 
 
 def test_a_decoder_answers_for_where_edges_lie_in_true_pictures_alone(config: Path) -> None:
