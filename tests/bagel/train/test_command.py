@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.model import Bagel
-from bagel.train import command
+from bagel.train import command, world
 from bagel.train.autoencoder import BANDS, AutoencoderTraining, decoder_loss, strengths, to_paint
 from bagel.train.data import ASKED, HELD_OUT, DataConfig, Walks, generate
 from bagel.train.dreams import Dreams, dreams, leading, walked
@@ -32,7 +32,10 @@ from world.types import Pose, vocabulary
 
 
 @pytest.mark.gl
-def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path) -> None:
+def test_two_commands_make_a_checkpoint_that_walks(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "WorldTraining", partial(world.WorldTraining, places=24, questions=12))
     out, walks = tmp_path / "model", tmp_path / "walks"
     shared = ["--out", str(out), "--minutes", "5", "--scenes", "tabletop", "--walks", "2", "--workers", "1"]
     shared += ["--data", str(walks), "--batch", "2", "--device", "cpu"]
@@ -56,10 +59,10 @@ def test_two_commands_make_a_checkpoint_that_walks(config: Path, tmp_path: Path)
     walk = read_config(out).walk
     assert walk.prompt == aims
     assert all(walk.knows(scene.starting_at(start).called) for start in scene.starts)
-    before, world = load_file(out / "ae.safetensors"), (out / "ema.safetensors").read_bytes()
+    before, learnt = load_file(out / "ae.safetensors"), (out / "ema.safetensors").read_bytes()
     assert main(["train", "decoder", *shared, "--max-steps", "3"]) == 0
     after = load_file(out / "ae.safetensors")
-    assert (out / "ema.safetensors").read_bytes() == world
+    assert (out / "ema.safetensors").read_bytes() == learnt
     changed = {name.partition(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"decoder"}
     figures = json.loads((out / "run" / "decoder" / "autoencoder.json").read_text())
