@@ -112,6 +112,8 @@ def test_a_path_in_the_clipboard_is_opened(at_window: Callable[..., Hand], photo
     assert clipboard.put(photo.as_uri() + "\r\n")
     hand.chord(pygame.K_v)
     assert hand.state.scene.name == "my harbour"
+    hand.player.close()
+    assert not pygame.display.get_init()  # SDL lets the screen go, whoever asked for the clipboard
 
 
 def test_a_clipboard_that_cannot_be_read_is_told_with_its_cure(

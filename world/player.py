@@ -106,7 +106,7 @@ class Player:
 
     def close(self) -> None:
         """Closes the window at once, then finishes the recordings and the models."""
-        pygame.display.quit()
+        window.close_window()
         self.hands.close()
         self.keepsakes.close()
         self.hud.close()

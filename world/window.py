@@ -63,7 +63,8 @@ def open_window(size: tuple[int, int], title: str, unseen: bool = False) -> pyga
 
 def close_window() -> None:
     """Closes the window, if any."""
-    pygame.display.quit()
+    while pygame.display.get_init():  # the clipboard holds SDL's display once for each time that it was asked
+        pygame.display.quit()
 
 
 def shown() -> Frame:
