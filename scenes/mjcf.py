@@ -79,7 +79,7 @@ class Builder:
     def sky(self, painter: SkyPainter) -> None:
         """Paints what is seen over the walls."""
         for side in SIDES:
-            self._painters[f"sky_{side}.png"] = lambda side=side: _png(paint_sky(painter)[side])
+            self._painters[f"sky_{side}.png"] = lambda side=side: _sky_files(painter)[side]
         files = {f"file{side}": f"sky_{side}.png" for side in SIDES}
         ET.SubElement(self._asset, "texture", {"name": "sky", "type": "skybox", **files})
 
@@ -240,6 +240,12 @@ class Builder:
 def _painted(paint: Paint) -> Frame:
     """Painted once, though several walls have it: they follow each other closely."""
     return paint()
+
+
+@functools.lru_cache(maxsize=16)
+def _sky_files(painter: SkyPainter) -> dict[str, bytes]:
+    """Painted once, though several scenes are under it, or one is built again."""
+    return {side: _png(face) for side, face in paint_sky(painter).items()}
 
 
 def _soft(paint: NDArray[np.integer]) -> NDArray[np.floating]:

@@ -31,9 +31,8 @@ _FACES: dict[str, tuple[tuple[int, int, int], ...]] = {
 SIDES = tuple(_FACES)
 
 
-@functools.lru_cache(maxsize=8)
 def paint_sky(painter: SkyPainter) -> dict[str, Frame]:
-    """The six faces, uint8 [512, 512, 3], by MuJoCo's names; kept for the next scene under the same sky."""
+    """The six faces, uint8 [512, 512, 3], by MuJoCo's names."""
     line = (np.arange(_SIZE) + 0.5) / _SIZE * 2 - 1
     row, column = np.meshgrid(line, line, indexing="ij")
     faces = {}
@@ -76,8 +75,20 @@ def landscape(
 ) -> SkyPainter:
     """A sky that differs in every direction: a gradient that glows on one side, a sun, clouds, ridges far to near.
 
-    `colors` are those of the zenith, the horizon, and the horizon where it glows.
+    `colors` are those of the zenith, the horizon, and the horizon where it glows. Equal skies are one painter, by which
+    what is painted can be kept.
     """
+    return _landscape(colors, glow_azimuth, sun, tuple(clouds), tuple(ridges))
+
+
+@functools.cache
+def _landscape(
+    colors: tuple[str, str, str],
+    glow_azimuth: float,
+    sun: tuple[float, float],
+    clouds: tuple[Cloud, ...],
+    ridges: tuple[Ridge, ...],
+) -> SkyPainter:
     zenith, horizon, glow = (_rgb(color) for color in colors)
 
     def painter(azimuth: Floats, elevation: Floats) -> Floats:
