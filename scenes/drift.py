@@ -31,20 +31,30 @@ def walk_along(model: WorldModel, walks: Sequence[Walk]) -> list[Dream]:
     return [Dream(walk, frames) for walk, frames in zip(walks, dreamt, strict=True)]
 
 
-def measure(model: WorldModel, dreams: Sequence[Dream], trial: Trial) -> Figures:
-    """The figures at each mark; beside them what the model does from true pasts, and its autoencoder alone."""
+def measure(dreams: Sequence[Dream], trial: Trial) -> Figures:
+    """The figures at each mark, and how far apart two places look."""
     figures: Figures = {}
     for t in MARKS:
-        reached = [d for d in dreams if t in d.frames]
-        if reached:
+        if reached := _reached(dreams, t):
             figures |= _at(t, reached, trial)
-        if reached and t in _BESIDE:
-            figures |= _beside(model, [d.walk for d in reached], t)
     unrelated = {place: metrics.psnr(g.frames[:-1], g.frames[1:]) for place, g in trial.galleries.items()}
     scenes = [place.partition(":")[0] for place, values in unrelated.items() for _ in values]
     figures["unrelated_psnr"] = by(scenes, mean, np.concatenate(list(unrelated.values())))
     figures["half_life"] = _half_life(dreams, {place: float(values.mean()) for place, values in unrelated.items()})
     return figures
+
+
+def beside(model: WorldModel, dreams: Sequence[Dream]) -> Figures:
+    """What is to be set beside the drift: the model's steps from true pasts, and its autoencoder alone."""
+    figures: Figures = {}
+    for t in _BESIDE:
+        if reached := _reached(dreams, t):
+            figures |= _beside(model, [d.walk for d in reached], t)
+    return figures
+
+
+def _reached(dreams: Sequence[Dream], step: int) -> list[Dream]:
+    return [d for d in dreams if step in d.frames]
 
 
 def _at(step: int, dreams: Sequence[Dream], trial: Trial) -> Figures:

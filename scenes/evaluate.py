@@ -53,7 +53,7 @@ def measure(model: WorldModel, trial: Trial, truth: TrueWorld | None, tell: Tell
         rate = sum(len(walk.actions) for walk in trial.walks) / (time.perf_counter() - begun)
         figures |= {"frames_per_second": {ALL: once(rate)}}
         tell("walks beside the truth")
-        figures |= drift.measure(model, dreams, trial)
+        figures |= drift.measure(dreams, trial) | drift.beside(model, dreams)
         if truth is not None:
             tell("where the dreams are")
             figures |= locate.measure(dreams, trial, truth)

@@ -31,7 +31,7 @@ class Saying:
 def sayings(truth: SimulatorWorld, states: Sequence[State], num: int) -> list[Saying]:
     """`num` sentences of either kind at each state; over all states every sentence comes up about equally often."""
     found: list[Saying] = []
-    for index, state in enumerate(states):
+    for index, state in enumerate(states if num else ()):
         moves = _moves(state.scene)
         poses = [truth.slide(state.scene, state.pose, action) for action in moves.values()]
         distinct = list(dict.fromkeys(poses))
