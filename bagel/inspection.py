@@ -9,13 +9,10 @@ from math import prod
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from bagel.config import BagelConfig, read_config
-from bagel.model import Bagel
+from bagel.model import unfilled
 from bagel.store import AUTOENCODER_FILE, MODEL_FILE, Store, model_file
 from bagel.tokenizer import Tokenizer
-from bagel.vae import Autoencoder
 from bagel.weights import check
 from world.errors import ModelError
 
@@ -84,8 +81,7 @@ def inspect(directory: str | Path, config_from: Path | None = None, deep: bool =
         if tokenizer is not None and len(tokenizer) > config.language.vocab_size:
             rows = config.language.vocab_size
             wrong.append(f"the tokenizer has {len(tokenizer)} tokens, llm_config.json only {rows} embedding rows")
-        with torch.device("meta"):
-            model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
+        model, autoencoder = unfilled(config)
         for file, lines in check(model, autoencoder, stores).items():
             wrong += [f"{file}: {line}" for line in lines]
             wrong.append(f"{file}: take it and the config files from the same model, or copy it again")

@@ -5,11 +5,12 @@ B batch, N latent tokens, M patches, P numbers of a token or patch, D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bagel.attention import Kernel, attention
 from bagel.branches import Team
@@ -17,6 +18,7 @@ from bagel.config import BagelConfig
 from bagel.context import Batch, Context
 from bagel.embed import Connector, TimeEmbedder, position_table
 from bagel.transformer import Transformer
+from bagel.vae import Autoencoder
 from bagel.vit import VisionEncoder
 
 if TYPE_CHECKING:
@@ -78,3 +80,20 @@ class Bagel(nn.Module):
     def embed_ids(self, ids: Tensor) -> Tensor:
         """Token ids [...] -> rows [..., D]."""
         return self.transformer.embed(ids)
+
+
+def unfilled(config: BagelConfig) -> tuple[Bagel, Autoencoder]:
+    """The modules of a checkpoint without their weights, on the meta device."""
+    with torch.device("meta"), _Blank():
+        return Bagel(config), Autoencoder(config.autoencoder)
+
+
+class _Blank(TorchFunctionMode):
+    """Draws no first weights: on the meta device that imports torch's compiler, which takes a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else None
+        return func(*args, **(kwargs or {}))

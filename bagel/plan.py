@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from bagel.config import BagelConfig
-from bagel.model import Bagel
+from bagel.model import unfilled
 from bagel.placement import GIB, RESERVE, Share, divide, num_bytes, split_layers
 from bagel.precision import PACKED, use_precision
 from bagel.shares import share_matrices
 from bagel.transforms import output_size
-from bagel.vae import Autoencoder
 
 BRANCHES = 3  # of a guided evaluation, each with keys and values of its own while a picture is sampled
 PCIE = 20e9  # bytes a second from the computer's memory that a plan assumes; loading measures
@@ -72,8 +71,7 @@ def _option(
 ) -> Option | None:
     """None where the way is not possible or does not fit."""
     room = [int(card * GIB) - RESERVE for card in cards]
-    with torch.device("meta"):
-        model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
+    model, autoencoder = unfilled(config)
     shares = divide(way, len(cards))[1] if way in ("tensor", "guidance+tensor") else 1
     if shares > 1:
         share_matrices(model.transformer, Share(0, shares))

@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from bagel.adapter import load_adapter
 from bagel.compiled import use_compiled
 from bagel.config import BagelConfig, LanguageConfig, config_files, read_config
 from bagel.kernels import choose
-from bagel.model import Bagel
+from bagel.model import Bagel, unfilled
 from bagel.placement import Loading, Placement, Share, arrange, autoencoder_dtype_of, place
 from bagel.precision import PACKED, PackedLinear, check_precision, pack, require, unpack, use_precision
 from bagel.shares import cut, share_matrices
@@ -187,19 +186,7 @@ def build(directory: Path, config_from: Path | None = None) -> tuple[Bagel, Auto
             f"{source}: the tokenizer has {len(tokenizer)} tokens, but llm_config.json gives the model only "
             f"{config.language.vocab_size} embedding rows: the files come from different models, copy them from one"
         )
-    with torch.device("meta"), _Blank():
-        return Bagel(config), Autoencoder(config.autoencoder), tokenizer, config
-
-
-class _Blank(TorchFunctionMode):
-    """Draws no first weights: on the meta device that imports torch's compiler, which takes a second."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return args[0] if args else None
-        return func(*args, **(kwargs or {}))
+    return *unfilled(config), tokenizer, config
 
 
 def open_stores(directory: Path, config_from: Path | None = None) -> dict[str, Store]:

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from bagel.config import RELEASE, BagelConfig, config_files, read_config
-from bagel.model import Bagel
+from bagel.model import unfilled
 from bagel.placement import Loading, Placement, autoencoder_dtype_of
 from bagel.precision import PACKED, PackedLinear, pack
 from bagel.shares import cut
 from bagel.store import AUTOENCODER_FILE, MODEL_FILE, write_shards
 from bagel.tiny import TINY
 from bagel.tokenizer import Tokenizer
-from bagel.vae import Autoencoder
 from bagel.weights import Checkpoint, choose_device, settle, split
 from world.files import atomic_write_text
 
@@ -44,8 +43,7 @@ def random_checkpoint(config: BagelConfig, device: str | None = None, how: Loadi
     devices = [choose_device(name) for name in how.devices or (device,)]
     half = torch.float32 if devices[0].type == "cpu" else torch.bfloat16
     dtype = half if how.precision in (None, *PACKED) else getattr(torch, how.precision)
-    with torch.device("meta"):
-        model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
+    model, autoencoder = unfilled(config)
     whole = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
     def fill(placement: Placement) -> None:
@@ -77,8 +75,7 @@ def write_random(directory: Path, config: BagelConfig, device: str | None = None
     Raises ValueError where the directory already holds one.
     """
     home = choose_device(device)
-    with torch.device("meta"):
-        model, autoencoder = Bagel(config), Autoencoder(config.autoencoder)
+    model, autoencoder = unfilled(config)
 
     def tensors(module: nn.Module, dtype: torch.dtype):
         for name, empty in module.state_dict().items():
