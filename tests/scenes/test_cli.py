@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenes import report
 from scenes.__main__ import main
 from scenes.library import load_scene
 from world import models
@@ -88,6 +89,20 @@ def test_without_a_terminal_every_stage_is_a_line(
     stages = [line.partition(" s: ")[2] for line in said.err.splitlines()]
     assert stages[-3:] == ["copying the last frame", "toy: closed ways", "toy: objects out of sight, speed"]
     assert "evaluation.html shows it all" in said.out
+
+
+def test_several_models_are_measured_on_one_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("toy", "other"):
+        monkeypatch.setitem(models.MODELS, name, "tests.scenes.test_run:load_toy")
+    photo, out = tmp_path / "photo.png", tmp_path / "out"
+    Image.fromarray(load_scene("studio").starts[0].frame).save(photo)
+    assert main(["compare", "toy", "other", "--scenes", str(photo), "--suite", "guard", "--out", str(out)]) == 0
+    one, other = (report.read(out / name) for name in ("toy", "other"))
+    assert one.trial == other.trial
+    assert one.figures["full_turn"] == other.figures["full_turn"]
+    assert capsys.readouterr().err.count("copying the last frame") == 1  # drawn and set beside once
 
 
 def test_two_folders_that_evaluate_filled_are_compared_without_measuring(

@@ -7,6 +7,7 @@ import importlib
 import numpy as np
 import pytest
 
+from scenes import mjcf
 from scenes.ground import Ground
 from scenes.library import load_scene, scene_names
 
@@ -47,6 +48,7 @@ def test_every_free_place_can_be_reached(name: str, layout: str) -> None:
 
 def test_building_twice_gives_the_same_world() -> None:
     def built(name: str, *layout: int) -> tuple[str, dict[str, bytes], Ground]:
+        mjcf._sky_files.cache_clear()  # which would keep the first one's
         blueprint = importlib.import_module(f"scenes.{name}.build").build(*layout)
         return blueprint.xml, blueprint.assets, blueprint.ground
 
