@@ -22,7 +22,7 @@ check: setup  ## lint, format, types
 	$(PY) -m pyright
 
 test: check  ## everything CI runs
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: setup
 	$(PY) -m bagel bench --config tiny

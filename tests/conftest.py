@@ -19,6 +19,21 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: a thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+LONGEST = (  # files that take a minute or more, the longest first: beside others they begin first, so that none is last
+    "test_readme.py",
+    "test_guard.py",
+    "test_command.py",
+    "test_evaluate.py",
+    "test_cluster.py",
+    "test_simulator.py",
+    "test_contract.py",
+    "test_doctor.py",
+    "test_tasks.py",
+    "test_reading.py",
+    "test_placement.py",
+    "test_understanding.py",
+    "test_fused.py",
+)
 RENDERS = """
 import mujoco
 model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
@@ -59,6 +74,12 @@ def _why_no_weights() -> str:
     if folder and Path(folder).is_dir():
         return ""
     return "needs BAGEL_WEIGHTS to name the BAGEL-7B-MoT release directory"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.hookimpl(tryfirst=True)
