@@ -5,6 +5,7 @@ Any tokenizer reads them; one that was taught them (bagel.train.vocabulary) read
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,13 +28,13 @@ class Part:
     most: int | None = None
     per_unit: int = 1  # cm in a meter
 
-    @property
-    def words(self) -> list[str]:
+    @functools.cached_property
+    def words(self) -> tuple[str, ...]:
         """All that can be told, in order."""
         if self.most is None:
-            return [f"{self.name}{degrees:03d}" for degrees in range(0, 360, self.step)]
+            return tuple(f"{self.name}{degrees:03d}" for degrees in range(0, 360, self.step))
         digits = len(str(self.most)) + 1
-        return [f"{self.name}{n:+0{digits}d}" for n in range(-self.most, self.most + 1, self.step)]
+        return tuple(f"{self.name}{n:+0{digits}d}" for n in range(-self.most, self.most + 1, self.step))
 
     @property
     def values(self) -> list[float]:
