@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SCENE ?= studio
 
-.PHONY: setup play test check bench clean
+.PHONY: setup play test check lint types tests bench clean
 
 setup: $(VENV)/.done
 
@@ -16,12 +16,19 @@ $(VENV)/.done: pyproject.toml constraints.txt
 play: setup  ## a window where there is a display, else a scripted walk saved to out/walk
 	$(PY) play.py --scene $(SCENE)
 
-check: setup  ## lint, format, types
+check: lint types  ## lint, format, types
+
+lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: setup
 	$(PY) -m pyright
 
-test: check  ## everything CI runs
+test: lint  ## everything CI runs; the types are checked beside the tests
+	$(MAKE) --jobs=2 types tests
+
+tests: setup
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: setup
