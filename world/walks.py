@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from world.types import Action, Pose, Scene
+from world.types import Action, Pose, Scene, wrap
 
 HELD_OUT = 2**30  # seeds of walks and random starts: below for training, from here on for measuring
 
@@ -30,6 +30,8 @@ _STRETCHES: tuple[tuple[float, tuple[str, ...], int, int], ...] = (
 )
 _LEVEL_AGAIN = 0.35  # chance that a stretch after a glance starts by looking back
 _TURN_AWAY = (3, 9)  # shortest and longest run of turns after bumping into something
+_HANDLED = 0.2  # chance of an onlooker's step that it turns the object
+_LOST, _BACK_TO_IT = 40.0, 0.7  # degrees beside the object, and the chance of a step back to it from there
 
 
 class Stroll:
@@ -77,6 +79,16 @@ class Stroll:
         if len(turns) > 1 and self._rng.random() < 0.5:
             self._rng.shuffle(names)
         return names
+
+
+def onlook(rng: np.random.Generator, pose: Pose) -> str | None:
+    """The move of somebody who looks at the object in the middle and turns it now and then; None for any other move."""
+    if rng.random() < _HANDLED:
+        return str(rng.choice(["object_left", "object_right"]))
+    off = wrap(math.degrees(math.atan2(-pose.y, -pose.x)) - pose.yaw)
+    if abs(off) > _LOST and rng.random() < _BACK_TO_IT:
+        return "left" if off > 0 else "right"
+    return None
 
 
 def random_actions(rng: np.random.Generator, scene: Scene, num: int) -> list[Action]:

@@ -37,6 +37,7 @@ from world.files import atomic_write_text
 _WHOLE = Loading(precision="float32")  # packed matrices learn nothing
 _DREAMT = 384  # walks that a decoder sees the dreams of
 _EVEN = 0.25  # share of training steps in which moves come equally often
+_LOOKED = 0.8  # share of training walks around an object that mostly look at it
 
 
 def words(args: argparse.Namespace) -> int:
@@ -191,7 +192,8 @@ def _drawn(args: argparse.Namespace, team: Team, root: Path) -> tuple[data.Walks
     scenes = data.all_simulated(args.scenes)
     part, workers = max(1, args.walks // team.size), max(1, args.workers // team.size)
     first = args.seed * 10**6 + team.rank * part
-    config = data.DataConfig(scenes, part, first_seed=first, world=args.world, said=args.said, even=_EVEN)
+    shares = {"said": args.said, "even": _EVEN, "looked": _LOOKED}
+    config = data.DataConfig(scenes, part, first_seed=first, world=args.world, **shares)
     train = data.generate(config, root / "train", workers)
     if not team.first:
         return train, train  # nobody looks at the second: the first measures

@@ -23,7 +23,7 @@ from world.errors import ModelError
 from world.phrases import MOVES, PHRASES, move_in, sayable
 from world.questions import THINGS
 from world.types import NamingWorld, Pose, State
-from world.walks import HELD_OUT, Stroll, bumped
+from world.walks import HELD_OUT, Stroll, bumped, onlook
 
 CHUNK = 16  # walks a task
 ASKED = 4  # of so many pictures of a walk it is kept what is seen, of the first: it is drawn once more for that
@@ -39,7 +39,7 @@ class DataConfig:
     Walk i starts at the place that seed `first_seed + i` draws, `first_seed + LAYOUTS i` where the scene is drawn anew.
     `said` is the share of steps that are one of the longer moves that can be said ("turn left 90 degrees", "forward and
     look up") instead of a stroll's, and `even` of the others the share in which the scene's level moves come equally
-    often: a stroll seldom steps to the side.
+    often: a stroll seldom steps to the side. `looked` is the share of walks around an object that mostly look at it.
     """
 
     scenes: tuple[str, ...]
@@ -49,14 +49,15 @@ class DataConfig:
     world: str = "sim"
     said: float = 0.0
     even: float = 0.0
+    looked: float = 0.0
 
     def __post_init__(self) -> None:
         last = self.first_seed + self.num_walks * LAYOUTS
         if self.first_seed < 0 or self.first_seed < HELD_OUT < last:
             raise ValueError(f"seeds {self.first_seed} to {last} reach into the held-out ones (from {HELD_OUT})")
-        for name, share in (("said", self.said), ("even", self.even)):
+        for name, share in (("said", self.said), ("even", self.even), ("looked", self.looked)):
             if not 0 <= share <= 1:
-                raise ValueError(f"{name} is a share of the steps in [0, 1], got {share}")
+                raise ValueError(f"{name} is a share in [0, 1], got {share}")
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,10 @@ def _walk_chunk(task: tuple[DataConfig, Path, int]) -> None:
         rng, other = (np.random.default_rng(seed) for seed in (config.first_seed + index, (config.first_seed, index)))
         stroll, said = Stroll(rng, state.scene), sayable(state.scene)
         level = [action.name for action in state.scene.actions if not action.pitch]
+        looks = bool(state.scene.thing) and other.random() < config.looked
         states, moves, aims, stopped = [state], [], [], False
         while len(states) < config.length:
-            move = stroll.next(stopped).name
+            move = (onlook(other, states[-1].pose) if looks else None) or stroll.next(stopped).name
             if other.random() < config.said:
                 move = str(
                     other.choice([m for m, a in said.items() if abs(states[-1].pose.pitch + a.pitch) <= _HIGHEST])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from scenes.library import load_scene
-from world.types import Action, Pose, Scene
-from world.walks import Stroll, bumped, random_actions
+from world.types import Action, Pose, Scene, wrap
+from world.walks import Stroll, bumped, onlook, random_actions
 
 
 def test_a_walk_has_the_asked_length_and_repeats_with_its_seed() -> None:
@@ -49,6 +50,19 @@ def test_who_bumps_into_something_turns_away() -> None:
     stroll = Stroll(np.random.default_rng(0), load_scene("studio"))
     turns = [stroll.next(bumped=True).name, *(stroll.next().name for _ in range(2))]
     assert turns in (["left"] * 3, ["right"] * 3)
+
+
+def test_an_onlooker_mostly_faces_the_object_and_turns_it_in_every_fifth_step() -> None:
+    rng, scene = np.random.default_rng(0), load_scene("tabletop")
+    named = {action.name: action for action in scene.actions}
+    stroll, pose, names, faced = Stroll(rng, scene), Pose(x=1.0, y=-1.0), [], []
+    for _ in range(2000):
+        action = named[onlook(rng, pose) or stroll.next().name]
+        pose = replace(pose.moved(action), x=1.0, y=-1.0)
+        names.append(action.name)
+        faced.append(abs(wrap(135 - pose.yaw)) < 60)
+    assert np.mean(faced) > 0.7  # of the circle it is a third
+    assert np.mean([name.startswith("object") for name in names]) > 0.2
 
 
 def test_a_bump_is_less_than_half_of_the_way() -> None:
