@@ -53,7 +53,7 @@ SUITES = {
         long_walks=2,
         long_steps=200,
     ),
-    "guard": Suite(walks=2, steps=16, probes=8, gallery=20, loops=0, located=0),  # what CI can afford
+    "guard": Suite(walks=2, steps=16, probes=6, gallery=20, loops=0, located=0),  # what CI can afford
 }
 
 

@@ -53,7 +53,7 @@ class WorldTraining:
     words: int = 14  # rows a text may take, im_start and im_end included (with_room adds those of an aim)
     shift: float = 3.0  # of the drawn times
     uniform: float = 0.5  # share of times drawn uniformly; the others are logit-normal
-    pure: float = 0.35  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
+    pure: float = 0.6  # share of times set to 1: where every walk begins a frame, and nearly all its error is made
     noisy: float = 0.8  # share of clean pictures that get noise, so that the model survives its own mistakes
     noise: float = 0.15  # the most such noise
     own: float = 1.0  # the most of a window's clean pictures that are the model's own; each window draws its share
@@ -61,7 +61,7 @@ class WorldTraining:
     drop_scene: float = 0.1  # share of texts that do not name the place
     drop_aim: float = 0.1  # share of windows whose texts do not tell where a move leads
     places: int = 768  # pictures a step that words alone tell of, where they tell aims
-    telling: float = 0.5  # weight of their loss
+    telling: float = 1.0  # weight of their loss
     other_words: float = 0.3  # share of texts in other words than a move's first
     questions: int = 192  # asked at each step
     strange: float = 0.15  # share of walks in other colours, which no words tell the place of
