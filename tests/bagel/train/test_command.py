@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from bagel.__main__ import main
 from bagel.config import read_config
 from bagel.model import Bagel
-from bagel.train import command, world
+from bagel.train import command, data, world
 from bagel.train.autoencoder import BANDS, AutoencoderTraining, decoder_loss, strengths, to_paint
 from bagel.train.data import ASKED, HELD_OUT, DataConfig, Walks, generate
 from bagel.train.dreams import Dreams, dreams, leading, walked
@@ -239,6 +239,17 @@ def test_level_moves_come_equally_often_where_a_walk_is_even(tmp_path: Path) -> 
     pitched = np.array([bool(action.pitch) for action in vocabulary()])
     assert counts[pitched].sum() == 0
     assert counts[~pitched].min() > 0.5 * counts[~pitched].mean()
+
+
+@pytest.mark.gl
+def test_walks_around_an_object_alone_are_an_onlookers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "onlook", lambda rng, pose: "stay")
+    stays = MOVES.index("stay")
+    config = DataConfig(("tabletop", "studio"), 2, length=5, looked=1.0)
+    around, elsewhere = generate(config, tmp_path / "looked", workers=1).actions
+    assert (around == stays).all()
+    assert (elsewhere != stays).any()
+    assert (generate(replace(config, looked=0.0), tmp_path / "not", workers=1).actions[0] != stays).any()
 
 
 @pytest.mark.parametrize("name", ["said", "even", "looked"])
